@@ -1,0 +1,114 @@
+//! Reading the work queue and the leases.
+
+use events::{RenderId, StreamVersion, Timestamp, Token, WorkspaceId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
+
+use super::clock::NOW;
+use crate::store::{LeaseKey, LeaseRow, NewQueueRow, QueueRow};
+
+/// See [`crate::EventStore::due_work`].
+///
+/// The first part steps from workspace to workspace along the index, the second takes each one's first due
+/// rows: the cost is that of the answer, not of the queue's length.
+pub(super) async fn due_work(
+    pool: &SqlitePool,
+    limit: u32,
+    per_workspace: u32,
+) -> Result<Vec<QueueRow>, sqlx::Error> {
+    sqlx::query(concat!(
+        "WITH RECURSIVE moment(now) AS (SELECT ",
+        NOW!(),
+        "), waiting(workspace_id) AS ( \
+             SELECT min(workspace_id) FROM work_queue \
+             UNION ALL \
+             SELECT (SELECT min(workspace_id) FROM work_queue WHERE workspace_id > waiting.workspace_id) \
+             FROM waiting WHERE waiting.workspace_id IS NOT NULL) \
+         SELECT render_id, slot, work_queue.workspace_id, priority, fingerprint, not_before, enqueued_at \
+         FROM moment CROSS JOIN waiting CROSS JOIN work_queue ON work_queue.arrival IN ( \
+             SELECT arrival FROM work_queue AS own \
+             WHERE own.workspace_id = waiting.workspace_id \
+             AND coalesce(own.not_before, moment.now) <= moment.now \
+             ORDER BY own.priority DESC, own.enqueued_at, own.arrival LIMIT ?) \
+         ORDER BY priority DESC, enqueued_at, arrival LIMIT ?"
+    ))
+    .bind(per_workspace)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(queue_row)
+    .collect()
+}
+
+/// See [`crate::EventStore::queue_position`].
+pub(super) async fn position(pool: &SqlitePool, render: RenderId) -> Result<Option<u64>, sqlx::Error> {
+    let before: Option<i64> = sqlx::query_scalar(
+        "WITH first AS (SELECT priority, enqueued_at, arrival FROM work_queue WHERE render_id = ? \
+             ORDER BY priority DESC, enqueued_at, arrival LIMIT 1) \
+         SELECT (SELECT count(*) FROM work_queue AS other WHERE other.priority > first.priority) \
+              + (SELECT count(*) FROM work_queue AS other WHERE other.priority = first.priority \
+                 AND (other.enqueued_at, other.arrival) < (first.enqueued_at, first.arrival)) \
+         FROM first",
+    )
+    .bind(render.to_string())
+    .fetch_optional(pool)
+    .await?;
+    Ok(before.map(i64::cast_unsigned))
+}
+
+/// See [`crate::EventStore::expired_leases`].
+pub(super) async fn expired(pool: &SqlitePool, limit: u32) -> Result<Vec<LeaseRow>, sqlx::Error> {
+    sqlx::query(concat!(
+        "SELECT render_id, slot, token, ttl_ms, expires_at FROM leases WHERE expires_at <= ",
+        NOW!(),
+        " ORDER BY expires_at LIMIT ?"
+    ))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(lease_row)
+    .collect()
+}
+
+fn queue_row(row: &SqliteRow) -> Result<QueueRow, sqlx::Error> {
+    Ok(QueueRow {
+        row: NewQueueRow {
+            render: parsed(row, 0)?,
+            slot: parsed(row, 1)?,
+            workspace: parsed::<WorkspaceId>(row, 2)?,
+            priority: row.try_get(3)?,
+            fingerprint: row.try_get(4)?,
+            not_before: row.try_get::<Option<i64>, _>(5)?.map(Timestamp),
+        },
+        enqueued_at: Timestamp(row.try_get(6)?),
+    })
+}
+
+fn lease_row(row: &SqliteRow) -> Result<LeaseRow, sqlx::Error> {
+    let token: i64 = row.try_get(2)?;
+    let ttl_ms: i64 = row.try_get(3)?;
+    Ok(LeaseRow {
+        key: LeaseKey {
+            render: parsed(row, 0)?,
+            slot: parsed(row, 1)?,
+            token: Token(StreamVersion(token.cast_unsigned())),
+        },
+        ttl_ms: ttl_ms.cast_unsigned(),
+        expires_at: Timestamp(row.try_get(4)?),
+    })
+}
+
+/// A column of text that is something's own spelling.
+pub(super) fn parsed<T>(row: &SqliteRow, column: usize) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr,
+    T::Err: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|error: T::Err| sqlx::Error::ColumnDecode {
+        index: column.to_string(),
+        source: error.into(),
+    })
+}

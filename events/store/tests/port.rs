@@ -1,0 +1,108 @@
+//! What every adapter of the event store promises: one list of tests, run against each.
+//!
+//! How to add an adapter: implement [`Adapter`] for a type that opens an empty store, and name it in the list
+//! below.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::sync::Arc;
+
+use event_store::{EventStore, MemoryStore, SqliteStore};
+
+/// An empty store and whatever keeps it alive.
+trait Adapter: Sized {
+    async fn open() -> Self;
+    fn store(&self) -> Arc<dyn EventStore>;
+}
+
+struct Memory(Arc<MemoryStore>);
+
+impl Adapter for Memory {
+    async fn open() -> Memory {
+        Memory(Arc::new(MemoryStore::new()))
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        self.0.clone()
+    }
+}
+
+struct Sqlite {
+    store: Arc<SqliteStore>,
+    _folder: tempfile::TempDir,
+}
+
+impl Adapter for Sqlite {
+    async fn open() -> Sqlite {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(&folder.path().join("log.db")).await.unwrap());
+        Sqlite { store, _folder: folder }
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+}
+
+/// Runs each test of the list against each adapter.
+macro_rules! port_tests {
+    ($($group:ident: $($test:ident),+;)+) => {
+        port_tests!(@adapter memory, Memory, $($($group $test),+),+);
+        port_tests!(@adapter sqlite, Sqlite, $($($group $test),+),+);
+    };
+    (@adapter $module:ident, $adapter:ty, $($group:ident $test:ident),+) => {
+        mod $module {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let opened = <$adapter>::open().await;
+                    port::$group::$test(opened.store()).await;
+                }
+            )+
+        }
+    };
+}
+
+#[path = "port/list.rs"]
+mod port;
+
+port_tests! {
+    appends:
+        an_append_comes_back_as_it_was_written,
+        every_optional_field_survives,
+        a_version_conflict_is_a_value,
+        one_conflict_among_many_appends_disturbs_no_other,
+        several_streams_are_appended_together_or_not_at_all,
+        an_event_id_is_used_once,
+        rows_without_events_are_kept,
+        the_head_follows_the_log;
+    following:
+        many_writers_and_a_restarting_reader_meet_every_event_once,
+        a_page_begins_right_after_its_checkpoint,
+        a_waiting_reader_is_woken_by_a_commit,
+        a_reader_ahead_of_the_log_is_told,
+        a_stream_is_read_in_pieces,
+        an_untouched_log_verifies,
+        an_anchor_of_another_log_is_noticed;
+    leases:
+        a_lease_lives_until_its_end,
+        only_live_leases_are_extended,
+        a_new_lease_replaces_the_slots_older_one,
+        all_leases_end_at_once,
+        an_expiry_is_accepted_only_after_the_end;
+    queue:
+        work_is_due_by_priority_and_then_by_age,
+        no_workspace_fills_the_page,
+        work_is_not_due_before_its_time,
+        a_slot_is_claimed_by_one_of_many,
+        enqueuing_again_keeps_the_turn,
+        a_render_that_is_over_leaves_nothing_behind;
+    tables:
+        one_of_two_racing_requests_takes_the_idempotency_key,
+        an_idempotency_key_lapses,
+        a_document_is_kept_once_per_workspace,
+        a_key_opens_its_workspace_until_it_is_deleted,
+        a_secret_is_replaced,
+        workspaces_are_listed_oldest_first;
+}

@@ -1,0 +1,105 @@
+//! Reading the log in order, and auditing it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use event_store::{EventStore, StoreError, Subscription, Verdict, verify};
+use events::{Position, Sha256, StreamVersion};
+
+use super::{part, stream, streams};
+
+pub(crate) async fn many_writers_and_a_restarting_reader_meet_every_event_once(store: Arc<dyn EventStore>) {
+    const WRITERS: u128 = 16;
+    const EACH: u64 = 300;
+    let running = Arc::new(AtomicUsize::new(16));
+    for writer in 0..WRITERS {
+        let (store, running) = (store.clone(), running.clone());
+        tokio::spawn(async move {
+            for version in 0..EACH {
+                store.append(streams(vec![part(stream(writer), version, 1)])).await.unwrap();
+            }
+            running.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+    let total = usize::try_from(WRITERS).unwrap() * usize::try_from(EACH).unwrap();
+    let (mut seen, mut checkpoint) = (Vec::new(), Position(0));
+    while seen.len() < total {
+        // A reader that starts anew from its checkpoint after three pages, and forgets one that it had in
+        // hand.
+        let mut reader = Subscription::new(store.clone(), checkpoint, 50);
+        for _ in 0..3 {
+            if seen.len() == total {
+                break;
+            }
+            let page = reader.next_page().await.unwrap();
+            seen.extend(page.iter().map(|it| it.position.0));
+            checkpoint = page.last().unwrap().position;
+            reader.applied(checkpoint);
+        }
+        if seen.len() < total {
+            reader.next_page().await.unwrap();
+        }
+    }
+    assert_eq!(seen, (1..=total as u64).collect::<Vec<_>>(), "none skipped, none twice, no gap");
+    for writer in 0..WRITERS {
+        let versions: Vec<_> =
+            store.load(&stream(writer)).await.unwrap().iter().map(|it| it.stream_version).collect();
+        assert_eq!(versions, (1..=EACH).map(StreamVersion).collect::<Vec<_>>());
+    }
+    let head = store.head().await.unwrap();
+    assert_eq!(verify(&store, None, |_| {}).await.unwrap(), Verdict::Intact(head));
+}
+
+pub(crate) async fn a_page_begins_right_after_its_checkpoint(store: Arc<dyn EventStore>) {
+    store.append(streams(vec![part(stream(1), 0, 10)])).await.unwrap();
+    let page = store.read_after(Position(4), 3).await.unwrap();
+    assert_eq!(page.iter().map(|it| it.position.0).collect::<Vec<_>>(), [5, 6, 7]);
+    assert_eq!(store.read_after(Position(10), 3).await.unwrap(), []);
+}
+
+pub(crate) async fn a_waiting_reader_is_woken_by_a_commit(store: Arc<dyn EventStore>) {
+    let mut signal = store.committed();
+    let mut reader = Subscription::new(store.clone(), Position(0), 10);
+    let waiting = tokio::spawn(async move { reader.next_page().await });
+    store.append(streams(vec![part(stream(1), 0, 2)])).await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap().len(), 2);
+    assert_eq!(*signal.borrow_and_update(), Position(2));
+}
+
+pub(crate) async fn a_reader_ahead_of_the_log_is_told(store: Arc<dyn EventStore>) {
+    store.append(streams(vec![part(stream(1), 0, 2)])).await.unwrap();
+    let mut reader = Subscription::new(store.clone(), Position(3), 10);
+    let refused = reader.next_page().await;
+    assert!(matches!(refused, Err(StoreError::Corrupt { position: Position(2), .. })), "got {refused:?}");
+    let mut reader = Subscription::new(store, Position(2), 10);
+    assert_eq!(reader.waiting_page().await.unwrap(), [], "at the end, not beyond it");
+}
+
+pub(crate) async fn a_stream_is_read_in_pieces(store: Arc<dyn EventStore>) {
+    store.append(streams(vec![part(stream(1), 0, 5), part(stream(2), 0, 5)])).await.unwrap();
+    let piece = store.load_after(&stream(2), StreamVersion(2), 2).await.unwrap();
+    assert_eq!(piece.iter().map(|it| it.stream_version.0).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(store.load_after(&stream(2), StreamVersion(5), 2).await.unwrap(), []);
+}
+
+pub(crate) async fn an_untouched_log_verifies(store: Arc<dyn EventStore>) {
+    let empty = store.head().await.unwrap();
+    assert_eq!(verify(&store, None, |_| {}).await.unwrap(), Verdict::Intact(empty));
+    let anchor = store.append(streams(vec![part(stream(1), 0, 5)])).await.unwrap().remove(2);
+    store.append(streams(vec![part(stream(1), 5, 5000)])).await.unwrap();
+    let mut steps = Vec::new();
+    let verdict = verify(&store, Some((anchor.position, anchor.hash)), |at| steps.push(at)).await.unwrap();
+    assert_eq!(verdict, Verdict::Intact(store.head().await.unwrap()));
+    assert_eq!(steps.last(), Some(&Position(5005)), "progress ends at the end");
+    assert!(steps.len() > 1, "progress is told on the way");
+}
+
+pub(crate) async fn an_anchor_of_another_log_is_noticed(store: Arc<dyn EventStore>) {
+    use event_store::audit::Finding;
+    store.append(streams(vec![part(stream(1), 0, 5)])).await.unwrap();
+    let other = Sha256([7; 32]);
+    let verdict = verify(&store, Some((Position(3), other)), |_| {}).await.unwrap();
+    assert_eq!(verdict, Verdict::Altered { position: Position(3), finding: Finding::Rewritten });
+    let verdict = verify(&store, Some((Position(9), other)), |_| {}).await.unwrap();
+    assert_eq!(verdict, Verdict::Altered { position: Position(6), finding: Finding::CutOff });
+}
