@@ -1,0 +1,3 @@
+//! Muxers: encoded parts become one file.
+
+pub mod mp4;

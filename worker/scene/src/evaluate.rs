@@ -1,0 +1,249 @@
+//! The evaluator: a composition and its sources' facts, made ready once, then asked for one instant after another.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use composition::element::{Element, ElementKind, Span};
+use composition::time::TICKS_PER_SECOND;
+use composition::{Color, Composition, Curve, FrameIndex, FrameRate, Size, Ticks, Visual};
+
+use crate::look::{Look, Show, TextRaster, Words, backdrop};
+use crate::scene::{Layer, LayerSource, Scene};
+use crate::sound::{SoundSpan, sound_spans};
+use crate::source::{Picture, SourceFacts};
+
+/// A film with nothing in it that could say how long it is.
+const DEFAULT_DURATION: Ticks = Ticks(10 * TICKS_PER_SECOND);
+
+/// A composition ready to be evaluated at any instant. What does not change over time is worked out already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    canvas: Size,
+    background: Color,
+    backdrop: Option<Layer>,
+    /// Back to front.
+    players: Vec<Player>,
+    sounds: Vec<SoundSpan>,
+    duration: Ticks,
+    frame_rate: FrameRate,
+}
+
+/// What a part of the film needs of one video element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoUse {
+    /// Index in the composition's `elements`.
+    pub element: usize,
+    /// The source time of the first frame that shows it.
+    pub first: Ticks,
+    /// The source time of the last frame that shows it.
+    pub last: Ticks,
+}
+
+/// An element that is seen from `from` on and before `until`.
+#[derive(Debug, Clone, PartialEq)]
+struct Player {
+    from: Ticks,
+    until: Ticks,
+    /// What it shows; of moving pictures, what they show at `from`.
+    source: LayerSource,
+    look: Look,
+    /// Source ticks per tick of film; for moving pictures only.
+    speed: f64,
+    raster: Option<TextRaster>,
+}
+
+impl Player {
+    fn plays_at(&self, instant: Ticks) -> bool {
+        self.from <= instant && instant < self.until
+    }
+
+    fn source_at(&self, instant: Ticks) -> LayerSource {
+        match self.source {
+            LayerSource::Video { element, time } => {
+                LayerSource::Video { element, time: time + (instant - self.from).at_speed(self.speed) }
+            }
+            still @ (LayerSource::Image { .. } | LayerSource::BackgroundImage | LayerSource::Text { .. }) => {
+                still
+            }
+        }
+    }
+
+    /// What is seen of it; `None` before and after, and where it is transparent, off the canvas or without area.
+    fn layer_at(&self, instant: Ticks) -> Option<Layer> {
+        let layer = self.plays_at(instant).then(|| self.look.layer_at(instant))??;
+        Some(Layer { source: self.source_at(instant), ..layer })
+    }
+}
+
+impl Stage {
+    /// Makes a composition ready. `sources` are the facts by element index, `None` where there are none to know or to use;
+    /// such an element is neither seen nor heard. `background` describes the background image.
+    #[must_use]
+    pub fn new(
+        composition: &Composition,
+        sources: &[Option<SourceFacts>],
+        background: Option<Picture>,
+    ) -> Stage {
+        let canvas = composition.canvas;
+        let facts = |index: usize| sources.get(index).copied().flatten();
+        let duration = duration(composition, &facts);
+        let mut order: Vec<(i64, Reverse<usize>, Player)> = Vec::new();
+        for (index, element) in composition.elements.iter().enumerate() {
+            let Some(visual) = visual(element).filter(|_| element.visible) else { continue };
+            let Some(player) = facts(index).and_then(|facts| player(canvas, index, element, &facts)) else {
+                continue;
+            };
+            // Of two with one z_index the earlier is in front, so it is painted later.
+            order.push((visual.z_index, Reverse(index), player));
+        }
+        order.sort_by_key(|(z_index, index, _)| (*z_index, *index));
+        Stage {
+            canvas,
+            background: composition.background.color,
+            backdrop: background.and_then(|picture| backdrop(canvas, &picture)),
+            players: order.into_iter().map(|(_, _, player)| player).collect(),
+            sounds: sound_spans(composition, &facts, duration),
+            duration,
+            frame_rate: composition.frame_rate,
+        }
+    }
+
+    /// The film's length.
+    #[must_use]
+    pub fn duration(&self) -> Ticks {
+        self.duration
+    }
+
+    /// How many frames the film has; at least 1.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frame_rate.frames_in(self.duration)
+    }
+
+    /// The picture of one frame.
+    #[must_use]
+    pub fn scene_at(&self, frame: FrameIndex) -> Scene {
+        self.scene_at_instant(self.frame_rate.instant(frame))
+    }
+
+    /// The picture at an instant that need not be a frame's, as stills and previews ask for.
+    #[must_use]
+    pub fn scene_at_instant(&self, instant: Ticks) -> Scene {
+        let played = self.players.iter().filter_map(|player| player.layer_at(instant));
+        let layers = self.backdrop.iter().cloned().chain(played);
+        Scene { canvas: self.canvas, background: self.background, layers: layers.collect() }
+    }
+
+    /// The instant a still shows: the one asked for, else half of the film, never past its last tick.
+    #[must_use]
+    pub fn still_instant(&self, asked: Option<Ticks>) -> Ticks {
+        let last = Ticks((self.duration.0 - 1).max(0));
+        asked.unwrap_or(Ticks(self.duration.0 / 2)).clamp(Ticks::ZERO, last)
+    }
+
+    /// What is heard, in document order.
+    #[must_use]
+    pub fn sound(&self) -> &[SoundSpan] {
+        &self.sounds
+    }
+
+    /// The video elements that play in any of these frames, by element index, with the source times they need. Keyframes
+    /// may hide one in some of them.
+    #[must_use]
+    pub fn videos_in(&self, frames: Range<FrameIndex>) -> Vec<VideoUse> {
+        let mut uses: Vec<VideoUse> =
+            self.players.iter().filter_map(|player| self.video_use(player, &frames)).collect();
+        uses.sort_by_key(|used| used.element);
+        uses
+    }
+
+    fn video_use(&self, player: &Player, frames: &Range<FrameIndex>) -> Option<VideoUse> {
+        let LayerSource::Video { element, .. } = player.source else { return None };
+        let instants =
+            || (frames.start.0..frames.end.0).map(|index| self.frame_rate.instant(FrameIndex(index)));
+        let source_time = |instant: Ticks| match player.source_at(instant) {
+            LayerSource::Video { time, .. } => time,
+            LayerSource::Image { .. } | LayerSource::BackgroundImage | LayerSource::Text { .. } => {
+                Ticks::ZERO
+            }
+        };
+        let first = instants().find(|instant| player.plays_at(*instant))?;
+        let last = instants().rev().find(|instant| player.plays_at(*instant))?;
+        Some(VideoUse { element, first: source_time(first), last: source_time(last) })
+    }
+
+    /// How the pixmap of a text element is drawn; `None` where the element is not text or is not seen.
+    #[must_use]
+    pub fn text_raster(&self, element: usize) -> Option<TextRaster> {
+        let text = LayerSource::Text { element };
+        self.players.iter().find(|player| player.source == text)?.raster
+    }
+}
+
+/// The document's duration, else the largest end that the document states, else that of the probed sources, else 10 s.
+fn duration(composition: &Composition, facts: &dyn Fn(usize) -> Option<SourceFacts>) -> Ticks {
+    if let Some(duration) = composition.duration {
+        return duration;
+    }
+    let seen = || composition.elements.iter().enumerate().filter(|(_, element)| element.visible);
+    let stated = seen().filter_map(|(_, element)| match &element.kind {
+        ElementKind::Image(image) => Some(element.time + image.duration),
+        ElementKind::Text(text) => Some(element.time + text.duration),
+        ElementKind::Video(video) => Some(element.time + video.span.length(video.span.out_point?)),
+        ElementKind::Audio(audio) => Some(element.time + audio.span.length(audio.span.out_point?)),
+    });
+    let probed = seen()
+        .filter_map(|(index, element)| Some(element.time + span(element)?.length(facts(index)?.end()?)));
+    let above_zero = |end: &Ticks| *end > Ticks::ZERO;
+    stated.filter(above_zero).max().or_else(|| probed.filter(above_zero).max()).unwrap_or(DEFAULT_DURATION)
+}
+
+/// The element's part of its source, for what plays.
+pub(crate) fn span(element: &Element) -> Option<&Span> {
+    match &element.kind {
+        ElementKind::Video(video) => Some(&video.span),
+        ElementKind::Audio(audio) => Some(&audio.span),
+        ElementKind::Image(_) | ElementKind::Text(_) => None,
+    }
+}
+
+fn visual(element: &Element) -> Option<&Visual> {
+    match &element.kind {
+        ElementKind::Video(video) => Some(&video.visual),
+        ElementKind::Image(image) => Some(&image.visual),
+        ElementKind::Text(text) => Some(&text.visual),
+        ElementKind::Audio(_) => None,
+    }
+}
+
+/// What an element shows and when; `None`: never anything.
+fn player(canvas: Size, index: usize, element: &Element, facts: &SourceFacts) -> Option<Player> {
+    let from = element.time;
+    let show = |source, picture: &Picture, visual: &Visual, crop, blur: &Curve<f64>| {
+        let (visual, blur) = (visual.clone(), blur.clone());
+        Look::of_picture(Show { canvas, source, picture: *picture, visual, crop, blur })
+    };
+    Some(match (&element.kind, facts) {
+        (ElementKind::Video(video), SourceFacts::Video { picture, end, .. }) => {
+            let source = LayerSource::Video { element: index, time: video.span.in_point };
+            let look = show(source, picture, &video.visual, video.crop, &video.blur)?;
+            let until = from + video.span.length(*end);
+            Player { from, until, source, look, speed: video.span.speed, raster: None }
+        }
+        (ElementKind::Image(image), SourceFacts::Image(picture)) => {
+            let source = LayerSource::Image { element: index };
+            let look = show(source, picture, &image.visual, image.crop, &image.blur)?;
+            Player { from, until: from + image.duration, source, look, speed: 1.0, raster: None }
+        }
+        (ElementKind::Text(text), SourceFacts::Text { ink }) => {
+            let until = from + text.duration;
+            let words = Words::new(canvas, index, &text.visual, *ink, &(from..until))?;
+            let (source, raster) = (LayerSource::Text { element: index }, Some(words.raster()));
+            Player { from, until, source, look: Look::of_text(words)?, speed: 1.0, raster }
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

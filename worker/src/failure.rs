@@ -1,0 +1,79 @@
+//! Why a slot's work ends without a result: told to stop, or a fault that clients see.
+
+use composition::Element;
+use events::fault::{Fault, FaultCode};
+use media::decoder::DecodeError;
+
+use crate::control::Stopped;
+
+/// The end of a slot's work that has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Told to stop.
+    #[error("{0}")]
+    Stopped(#[from] Stopped),
+    /// A fault, as clients see it.
+    #[error("{}: {}", .0.code.as_str(), .0.message)]
+    Fault(Box<Fault>),
+}
+
+impl Failure {
+    /// A fault of this kind; the message is for the client. Faults of ours are worth another attempt.
+    #[must_use]
+    pub fn new(code: FaultCode, message: impl Into<String>) -> Failure {
+        let retryable = matches!(code, FaultCode::Internal | FaultCode::WorkerLost | FaultCode::Stalled);
+        Failure::Fault(Box::new(Fault {
+            code,
+            message: message.into(),
+            element_id: None,
+            path: None,
+            retryable,
+        }))
+    }
+
+    /// A fault of ours: the error's chain goes to the log, the client learns what was being done.
+    #[must_use]
+    pub fn internal(doing: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            cause = format!("{cause}: {error}");
+            source = error.source();
+        }
+        tracing::error!(cause, "could not {doing}");
+        Failure::new(FaultCode::Internal, format!("could not {doing}; the service's log says more"))
+    }
+
+    /// The same fault, at a place of the request: a field of an element.
+    #[must_use]
+    pub fn at(mut self, element: &Element, field: &str) -> Failure {
+        if let Failure::Fault(fault) = &mut self {
+            fault.element_id.clone_from(&element.id);
+            fault.path = Some(format!("{}/{field}", element.path));
+        }
+        self
+    }
+
+    /// The same fault, at a field of the request itself.
+    #[must_use]
+    pub fn at_field(mut self, path: &str) -> Failure {
+        if let Failure::Fault(fault) = &mut self {
+            fault.path = Some(path.to_owned());
+        }
+        self
+    }
+
+    /// What the decoder says of a source, in the API's codes.
+    #[must_use]
+    pub fn of_decoding(error: &DecodeError, source: &str) -> Failure {
+        let code = match error {
+            DecodeError::UnsupportedMedia(_) => FaultCode::UnsupportedMedia,
+            DecodeError::CorruptMedia(_) => FaultCode::CorruptMedia,
+            DecodeError::TooLarge(_) => FaultCode::SourceTooLarge,
+            // A decoder that dies may have been killed from outside: the attempt is repeated, and if the file is to
+            // blame it fails the same way again until the attempts are used up.
+            _ => return Failure::internal(&format!("decode {source}"), error),
+        };
+        Failure::new(code, format!("could not {error} ({source})"))
+    }
+}

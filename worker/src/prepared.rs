@@ -1,0 +1,154 @@
+//! A planned render made ready for its parts: the scene, its texts and its stills, shared by all slots of one worker.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use composition::Composition;
+use composition::element::ElementKind;
+use compositor::text::{TextPixmap, rasterize};
+use events::Sha256;
+use events::fault::FaultCode;
+use events::render::SubmissionWarning;
+use media::decoder::DecoderHost;
+use media::frame::RgbaImage;
+use scene::{FontSet, SourceFacts, Stage, TextLayout, TextRaster, Typesetter, box_size};
+
+use crate::detail::PlanDetail;
+use crate::failure::Failure;
+
+/// Everything about a render that its slots share. What is costly is made when it is first needed, once.
+pub struct Prepared {
+    /// What was asked for.
+    pub composition: Composition,
+    /// What the sources hold.
+    pub detail: PlanDetail,
+    /// The scene, ready to be evaluated.
+    pub stage: Stage,
+    /// The sources' local files, by source index.
+    pub files: Vec<PathBuf>,
+    texts: BTreeMap<usize, SetText>,
+    stills: Vec<Mutex<Option<Arc<RgbaImage>>>>,
+}
+
+/// A text, laid out and perhaps drawn.
+struct SetText {
+    layout: TextLayout,
+    raster: TextRaster,
+    key: u128,
+    drawn: OnceLock<TextPixmap>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("frames", &self.stage.frames()).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Lays out the texts and sets the stage. Returns what looked suspicious as well.
+    ///
+    /// # Errors
+    /// Where a font that a text needs can't be read.
+    pub fn new(
+        composition: Composition,
+        detail: PlanDetail,
+        files: Vec<PathBuf>,
+        fonts: &Arc<FontSet>,
+    ) -> Result<(Prepared, Vec<SubmissionWarning>), Failure> {
+        let (layouts, warnings) = lay_out(&composition, fonts)?;
+        let facts: Vec<Option<SourceFacts>> = (0..composition.elements.len())
+            .map(|index| {
+                let text = layouts.get(&index).map(|layout| SourceFacts::Text { ink: layout.ink });
+                text.or_else(|| detail.facts(index))
+            })
+            .collect();
+        let background = detail.background.and_then(|source| detail.picture(source));
+        let stage = Stage::new(&composition, &facts, background);
+        let texts = layouts
+            .into_iter()
+            .filter_map(|(index, layout)| {
+                let raster = stage.text_raster(index)?;
+                let key = text_key(&composition, index, &raster);
+                Some((index, SetText { layout, raster, key, drawn: OnceLock::new() }))
+            })
+            .collect();
+        let stills = detail.sources.iter().map(|_| Mutex::new(None)).collect();
+        Ok((Prepared { composition, detail, stage, files, texts, stills }, warnings))
+    }
+
+    /// A text's pixmap and a key that is equal only for equal pixels.
+    #[must_use]
+    pub fn text(&self, element: usize) -> Option<(u128, &TextPixmap)> {
+        let text = self.texts.get(&element)?;
+        Some((text.key, text.drawn.get_or_init(|| rasterize(&text.layout, &text.raster))))
+    }
+
+    /// A still's pixels and a key that is equal only for equal pixels.
+    ///
+    /// # Errors
+    /// Where its file can't be decoded.
+    pub fn still(&self, source: usize, decoder: &DecoderHost) -> Result<(u128, Arc<RgbaImage>), Failure> {
+        let key = key_of(self.detail.sources[source].content);
+        let mut slot = self.stills[source].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(still) = slot.as_ref() {
+            return Ok((key, Arc::clone(still)));
+        }
+        let file = self.open(source)?;
+        let still = decoder.decode_still(&file).map_err(|error| Failure::of_decoding(&error, "an image"))?;
+        let still = Arc::new(still);
+        *slot = Some(Arc::clone(&still));
+        Ok((key, still))
+    }
+
+    /// A source's file.
+    ///
+    /// # Errors
+    /// Where the cache has lost it.
+    pub fn open(&self, source: usize) -> Result<File, Failure> {
+        File::open(&self.files[source]).map_err(|error| Failure::internal("open a fetched source", &error))
+    }
+}
+
+/// The visible texts' layouts by element index, and what could not be set as asked.
+fn lay_out(
+    composition: &Composition,
+    fonts: &Arc<FontSet>,
+) -> Result<(BTreeMap<usize, TextLayout>, Vec<SubmissionWarning>), Failure> {
+    let mut typesetter = Typesetter::new(Arc::clone(fonts));
+    let (mut layouts, mut warnings) = (BTreeMap::new(), Vec::new());
+    for (index, element) in composition.elements.iter().enumerate().filter(|(_, element)| element.visible) {
+        let ElementKind::Text(text) = &element.kind else { continue };
+        let (width, height) = box_size(&text.visual, composition.canvas);
+        let layout = typesetter.layout(text, width, height).map_err(|error| {
+            Failure::new(FaultCode::FontNotFound, format!("could not {error}")).at(element, "font_family")
+        })?;
+        if layout.family_fell_back {
+            let message = format!("the font family {:?} is not installed; Inter is used", text.font_family);
+            warnings.push(warning("font_fallback", message, format!("{}/font_family", element.path)));
+        }
+        if !layout.missing.is_empty() {
+            let message = format!("no font has a glyph for {}", layout.missing.join(" "));
+            warnings.push(warning("missing_glyph", message, format!("{}/text", element.path)));
+        }
+        layouts.insert(index, layout);
+    }
+    Ok((layouts, warnings))
+}
+
+/// A suspicion found while planning.
+pub(crate) fn warning(code: &str, message: String, path: String) -> SubmissionWarning {
+    SubmissionWarning { code: code.to_owned(), message, severity: "warning".to_owned(), path }
+}
+
+/// Equal for texts that are set alike on the same spot: a pixmap is named by what it is drawn from.
+fn text_key(composition: &Composition, element: usize, raster: &TextRaster) -> u128 {
+    let described = format!("{:?} {:?} {raster:?}", composition.canvas, composition.elements[element].kind);
+    key_of(Sha256::of(described.as_bytes()))
+}
+
+/// The first half of a digest: enough to tell pictures apart.
+fn key_of(digest: Sha256) -> u128 {
+    digest.0[..16].iter().fold(0, |key, byte| key << 8 | u128::from(*byte))
+}
