@@ -1,0 +1,72 @@
+//! Reading a JSON body: bounded, and so that a client that sends too much still sees the answer.
+
+use api::ApiError;
+use axum::body::{Body, HttpBody as _};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+/// A body larger than allowed is read and thrown away up to this size: a client that is still sending does not look for
+/// an answer, and would see a broken connection instead of the 413.
+const DISCARDED_MAX: u64 = 32 * 1024 * 1024;
+
+/// Reads the body as JSON, of at most `max_bytes`.
+///
+/// # Errors
+/// 415 for another content type (none is taken for JSON), 413, 400.
+pub(crate) async fn read_json(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Value, ApiError> {
+    if let Some(given) = headers.get(CONTENT_TYPE) {
+        let given = given.to_str().unwrap_or("unreadable");
+        if !is_json(given) {
+            return Err(ApiError::unsupported_media_type(given));
+        }
+    }
+    let bytes = read(body, max_bytes).await?;
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed_json(&error))
+}
+
+async fn read(body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    let too_large = || ApiError::payload_too_large(max_bytes);
+    // Announced to be hopeless: not worth reading.
+    if body.size_hint().lower() > DISCARDED_MAX {
+        return Err(too_large());
+    }
+    let mut chunks = body.into_data_stream();
+    let (mut kept, mut seen) = (Vec::new(), 0_u64);
+    while let Some(chunk) = chunks.next().await {
+        // The client went away: whatever is answered, nobody reads it.
+        let chunk = chunk.map_err(|_gone| too_large())?;
+        seen = seen.saturating_add(chunk.len() as u64);
+        if seen <= max_bytes as u64 {
+            kept.extend_from_slice(&chunk);
+        } else if seen <= DISCARDED_MAX {
+            kept = Vec::new();
+        } else {
+            break;
+        }
+    }
+    if seen > max_bytes as u64 { Err(too_large()) } else { Ok(kept) }
+}
+
+/// `application/json` and `application/…+json` (RFC 6839 3.1), whatever parameters follow.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        for json in ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"] {
+            assert!(is_json(json), "{json}");
+        }
+        for other in ["text/plain", "text/json", "application/x-www-form-urlencoded", "application/jsonl", ""]
+        {
+            assert!(!is_json(other), "{other}");
+        }
+    }
+}

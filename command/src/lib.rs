@@ -1,0 +1,30 @@
+//! The write side: what clients and workers ask for becomes events, or a reason why not.
+//!
+//! ```text
+//! HTTP ─▶ [`http`] ─▶ submit ─┐
+//! workers ─▶ reports ─────────┼─▶ handler: load ─▶ decide (`domain`) ─▶ append ─▶ the log
+//! the clock ─▶ policy ────────┘
+//! ```
+//!
+//! Must not know: read models, how anything is rendered.
+
+mod chain;
+mod fleet;
+mod handler;
+mod http;
+mod policy;
+mod present;
+mod renders;
+mod reports;
+mod role;
+mod rows;
+mod submit;
+mod sweeper;
+#[cfg(test)]
+mod tests;
+mod turns;
+pub mod workspaces;
+pub mod world;
+
+pub use role::{CommandConfig, CommandRole, RecoverError};
+pub use workspaces::{FirstKey, FirstWorkspaceError};

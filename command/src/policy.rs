@@ -1,0 +1,254 @@
+//! Process managers: what happens without anybody asking. Each reads facts and gives commands; the renders decide.
+//!
+//! | policy | sees | asks for |
+//! | --- | --- | --- |
+//! | reaper | a lease whose end has passed, by the store's clock | `ExpireLease` |
+//! | deadlines | a deadline that has passed | `PassDeadline` |
+//! | replanner | parts whose engine nobody has had for a minute | `Replan` |
+//! | hints | work that has become due by itself | a hint to workers |
+//! | sweeper | a terminal event | removal of its parts |
+//!
+//! Everything is looked at again and again, so that a lost signal costs time only.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bus::HintBus;
+use domain::Render;
+use domain::render::Command;
+use event_store::{EventStore, Guard, LeaseRow, StoreError, Subscription};
+use events::work::Fingerprint;
+use events::{Recorded, RenderEvent, RenderId, Timestamp};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::chain;
+use crate::fleet::{ENGINE_GONE_MS, Fleet};
+use crate::handler::{Along, ExecuteError, Origin};
+use crate::renders::{RenderError, Renders};
+use crate::sweeper::Sweeper;
+use crate::world::World;
+
+/// Expired leases that are ended in one go; the reaper goes on until there are none.
+const REAP_AT_ONCE: u32 = 256;
+/// Queue rows that the replanner and the first look for deadlines see.
+const LOOK_AT: u32 = 4_096;
+/// Events read in one go.
+const PAGE: u32 = 256;
+/// How often what needs no haste is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks between two looks for engines that are gone.
+const REPLAN_TICKS: u64 = 5;
+
+/// All policies of this process.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) bus: Arc<dyn HintBus>,
+    pub(crate) renders: Arc<Renders>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) sweeper: Sweeper,
+    pub(crate) lease_ttl_ms: u64,
+    /// Of renders that were alive when last heard of.
+    pub(crate) deadlines: Mutex<BTreeSet<(Timestamp, RenderId)>>,
+}
+
+impl Policies {
+    /// Runs all of them until told to stop.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let all = async { tokio::join!(self.reap_on_and_on(), self.tick_on_and_on(), self.watch_the_log()) };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            ((), (), ()) = all => {}
+        }
+    }
+
+    async fn reap_on_and_on(&self) {
+        // A third of the lease: a lost worker costs little more than its lease's time.
+        let mut ticks = interval(Duration::from_millis((self.lease_ttl_ms / 3).clamp(20, 1_000)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.reap().await {
+                tracing::error!(error = chain(&error), "expired leases were not ended; trying again");
+            }
+        }
+    }
+
+    /// Ends every lease whose time has passed.
+    pub(crate) async fn reap(&self) -> Result<(), RenderError> {
+        loop {
+            let expired = self.store.expired_leases(REAP_AT_ONCE).await?;
+            let mut ended = 0;
+            for row in &expired {
+                ended += u32::from(self.expire(row).await?);
+            }
+            // Rows that could not be ended are being dealt with by someone else: they wait for the next round.
+            if ended == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends one lease; `false` where it is not to be ended.
+    pub(crate) async fn expire(&self, row: &LeaseRow) -> Result<bool, RenderError> {
+        let key = row.key;
+        let ask = |_: &Render| Command::ExpireLease { slot: key.slot, token: key.token };
+        let along = Along::guard(Guard::LeaseExpired(key));
+        let outcome = self.renders.execute(key.render, &Origin::system(), along, ask).await;
+        match outcome {
+            Ok(executed) => {
+                self.fleet.ended(key.render, key.slot);
+                tracing::warn!(render.id = %key.render, slot = %key.slot, "a lease expired");
+                Ok(!executed.recorded.is_empty())
+            }
+            // Its worker was heard of in the last moment, or the render is over.
+            Err(ExecuteError::Rejected(_) | ExecuteError::GuardFailed) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn tick_on_and_on(&self) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for count in 0_u64.. {
+            ticks.tick().await;
+            self.fleet.forget(self.world.elapsed_ms());
+            self.sweeper.look_again().await;
+            let done = async {
+                self.pass_deadlines().await?;
+                self.hint_due_work().await?;
+                if count % REPLAN_TICKS == REPLAN_TICKS - 1 { self.replan().await } else { Ok(()) }
+            };
+            if let Err(error) = done.await {
+                tracing::error!(error = chain(&error), "a policy could not do its round; trying again");
+            }
+        }
+    }
+
+    /// Fails what is too late.
+    pub(crate) async fn pass_deadlines(&self) -> Result<(), RenderError> {
+        let first = self.deadlines().first().copied();
+        let Some((earliest, _)) = first else { return Ok(()) };
+        let now = self.store.now().await?;
+        if earliest > now {
+            return Ok(());
+        }
+        let overdue: Vec<_> = self.deadlines().iter().take_while(|(at, _)| *at <= now).copied().collect();
+        for (at, render) in overdue {
+            let ask = |_: &Render| Command::PassDeadline { now };
+            match self.renders.execute(render, &Origin::system(), Along::default(), ask).await {
+                Ok(_) | Err(ExecuteError::Rejected(_)) => {}
+                Err(error) => return Err(error),
+            }
+            self.deadlines().remove(&(at, render));
+        }
+        Ok(())
+    }
+
+    /// A retry's wait ends without anybody's doing.
+    async fn hint_due_work(&self) -> Result<(), StoreError> {
+        if !self.store.due_work(1, 1).await?.is_empty() {
+            self.bus.hint_work();
+        }
+        Ok(())
+    }
+
+    /// Plans anew what nobody alive could go on with.
+    pub(crate) async fn replan(&self) -> Result<(), RenderError> {
+        let now = self.store.now().await?;
+        let elapsed = self.world.elapsed_ms();
+        let waited_long =
+            |at: Timestamp| u64::try_from(now.ms_since(at)).is_ok_and(|ms| ms >= ENGINE_GONE_MS);
+        let mut orphans = BTreeSet::new();
+        for it in self.store.due_work(LOOK_AT, LOOK_AT).await? {
+            let Some(engine) = it.row.fingerprint.map(Fingerprint) else { continue };
+            if waited_long(it.enqueued_at) && self.fleet.is_gone(&engine, elapsed) {
+                orphans.insert(it.row.render);
+            }
+        }
+        for render in orphans {
+            let Some(generation) =
+                self.renders.load(render).await?.state.plan().map(|(plan, _)| plan.generation)
+            else {
+                continue;
+            };
+            let ask = |_: &Render| Command::Replan { generation };
+            match self.renders.execute(render, &Origin::system(), Along::default(), ask).await {
+                Ok(_) => {
+                    tracing::warn!(render.id = %render, generation, "no worker has this render's engine: planning it anew")
+                }
+                Err(ExecuteError::Rejected(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sweeps after what ends, and learns deadlines of what begins.
+    async fn watch_the_log(&self) {
+        loop {
+            if let Err(error) = self.follow().await {
+                tracing::error!(
+                    error = chain(&error),
+                    "the policies lost the log; looking at everything anew"
+                );
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn follow(&self) -> Result<(), RenderError> {
+        // The head first: what is appended while we look around is seen twice rather than never.
+        let head = self.store.head().await?.position;
+        self.learn_deadlines().await?;
+        if let Err(error) = self.sweeper.sweep_all().await {
+            tracing::warn!(error = chain(&error), "storage was not swept; the next start tries again");
+        }
+        let mut log = Subscription::new(Arc::clone(&self.store), head, PAGE);
+        loop {
+            for recorded in log.next_page().await? {
+                self.react(&recorded).await?;
+                log.applied(recorded.position);
+            }
+        }
+    }
+
+    /// What an event asks of the policies.
+    pub(crate) async fn react(&self, recorded: &Recorded) -> Result<(), RenderError> {
+        let Some(render) = recorded.stream_id.render() else { return Ok(()) };
+        match RenderEvent::decode(&recorded.event)? {
+            Some(RenderEvent::RenderSubmitted(submitted)) => {
+                self.deadlines().extend(submitted.deadline.map(|at| (at, render)));
+            }
+            Some(
+                RenderEvent::RenderCompleted(_)
+                | RenderEvent::RenderFailed(_)
+                | RenderEvent::RenderCancelled(_),
+            ) => {
+                self.fleet.finished(render);
+                self.sweeper.finished(render).await;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Deadlines of what waits at start. What was leased then is queued again by the reaper, or ends by itself; its
+    /// deadline is learnt from the next look.
+    async fn learn_deadlines(&self) -> Result<(), RenderError> {
+        let due = self.store.due_work(LOOK_AT, LOOK_AT).await?;
+        let renders: BTreeSet<RenderId> = due.iter().map(|it| it.row.render).collect();
+        for render in renders {
+            let deadline = self.renders.load(render).await?.state.facts().and_then(|facts| facts.deadline);
+            self.deadlines().extend(deadline.map(|at| (at, render)));
+        }
+        Ok(())
+    }
+
+    fn deadlines(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, RenderId)>> {
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

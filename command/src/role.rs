@@ -1,0 +1,179 @@
+//! The command role as the executable starts it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use bus::{HintBus, WorkService};
+use composition::ParseOptions;
+use event_store::{EventStore, StoreError, Vault};
+use storage::{LinkSigner, Storage};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::Fleet;
+use crate::handler::Handler;
+use crate::http;
+use crate::policy::Policies;
+use crate::present::Presenter;
+use crate::renders::Renders;
+use crate::reports::Reports;
+use crate::submit::Submissions;
+use crate::sweeper::Sweeper;
+use crate::turns::Turns;
+use crate::workspaces::{FirstKey, FirstWorkspaceError, Workspaces};
+use crate::world::{RealWorld, World};
+
+/// What the command role is made of.
+#[derive(Debug)]
+pub struct CommandConfig {
+    /// The log.
+    pub store: Arc<dyn EventStore>,
+    /// Seals what callers write.
+    pub vault: Arc<Vault>,
+    /// Where parts and artifacts lie.
+    pub storage: Arc<dyn Storage>,
+    /// The way to workers.
+    pub bus: Arc<dyn HintBus>,
+    /// Signs artifacts' addresses.
+    pub links: Arc<LinkSigner>,
+    /// How long a worker's lease lasts without a heartbeat.
+    pub lease_ttl_ms: u64,
+}
+
+/// The write side of the service. Clones are the same role.
+#[derive(Debug, Clone)]
+pub struct CommandRole {
+    store: Arc<dyn EventStore>,
+    workspaces: Arc<Workspaces>,
+    reports: Arc<Reports>,
+    policies: Arc<Policies>,
+    http: http::State,
+}
+
+/// Leases of an earlier life could not be ended.
+#[derive(Debug, Error)]
+#[error("could not end the leases of the service's last run")]
+pub struct RecoverError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl From<StoreError> for RecoverError {
+    fn from(error: StoreError) -> RecoverError {
+        RecoverError(Box::new(error))
+    }
+}
+
+impl CommandRole {
+    /// The role over these ports.
+    #[must_use]
+    pub fn new(config: CommandConfig) -> CommandRole {
+        CommandRole::in_world(config, Arc::new(RealWorld::default()))
+    }
+
+    /// The role in a world of its own: tests tell stories in it.
+    #[must_use]
+    pub fn in_world(config: CommandConfig, world: Arc<dyn World>) -> CommandRole {
+        let CommandConfig { store, vault, storage, bus, links, lease_ttl_ms } = config;
+        let renders = Arc::new(Renders::new(Arc::clone(&store), Arc::clone(&world), Arc::clone(&bus)));
+        let fleet = Arc::new(Fleet::default());
+        let presenter = Presenter { store: Arc::clone(&store), vault: Arc::clone(&vault), links };
+        let workspaces = Workspaces {
+            store: Arc::clone(&store),
+            vault: Arc::clone(&vault),
+            world: Arc::clone(&world),
+            handler: Handler::new(Arc::clone(&store), Arc::clone(&world)),
+        };
+        let reports = Reports {
+            store: Arc::clone(&store),
+            vault: Arc::clone(&vault),
+            world: Arc::clone(&world),
+            renders: Arc::clone(&renders),
+            fleet: Arc::clone(&fleet),
+            turns: Turns::default(),
+            lease_ttl_ms,
+        };
+        let sweeper = Sweeper {
+            storage,
+            renders: Arc::clone(&renders),
+            world: Arc::clone(&world),
+            waiting: Mutex::new(VecDeque::new()),
+        };
+        let policies = Policies {
+            store: Arc::clone(&store),
+            world: Arc::clone(&world),
+            bus,
+            renders: Arc::clone(&renders),
+            fleet,
+            sweeper,
+            lease_ttl_ms,
+            deadlines: Mutex::new(BTreeSet::new()),
+        };
+        let submissions = Submissions {
+            store: Arc::clone(&store),
+            vault,
+            world,
+            renders: Arc::clone(&renders),
+            presenter: presenter.clone(),
+            options: ParseOptions::default(),
+        };
+        CommandRole {
+            http: http::State::new(Arc::clone(&store), submissions, renders, presenter),
+            store,
+            workspaces: Arc::new(workspaces),
+            reports: Arc::new(reports),
+            policies: Arc::new(policies),
+        }
+    }
+
+    /// The role's endpoints, bare: join them with the other roles' and call [`api::with_conventions`].
+    pub fn router(&self) -> Router {
+        http::router(self.http.clone())
+    }
+
+    /// What answers workers.
+    #[must_use]
+    pub fn work_service(&self) -> Arc<dyn WorkService> {
+        Arc::clone(&self.reports) as Arc<dyn WorkService>
+    }
+
+    /// Reaper, deadlines, replanner, hints and sweeper, until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        self.policies.run(stop).await;
+    }
+
+    /// Ends every lease. For an embedded service that starts: it knows that none of its workers lives.
+    ///
+    /// # Errors
+    /// Where the log can't be written.
+    pub async fn recover(&self) -> Result<(), RecoverError> {
+        self.store.expire_all_leases().await?;
+        self.policies.reap().await.map_err(|error| RecoverError(Box::new(error)))
+    }
+
+    /// Makes sure that there is a workspace, that `key` opens it, and that its webhooks are signed with
+    /// `webhook_secret`; makes what is not given and not there yet.
+    ///
+    /// # Errors
+    /// See [`FirstWorkspaceError`].
+    pub async fn ensure_first_workspace(
+        &self,
+        key: Option<String>,
+        webhook_secret: Option<String>,
+    ) -> Result<FirstKey, FirstWorkspaceError> {
+        self.workspaces.ensure_first(key, webhook_secret).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
+    }
+
+    #[cfg(test)]
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    #[cfg(test)]
+    pub(crate) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+}

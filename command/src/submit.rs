@@ -1,0 +1,170 @@
+//! Accepting a render request: once for each idempotency key, whoever asks how often and how concurrently.
+//!
+//! The key's row is written in the transaction that appends the submission, so there is no cache, and no window in which
+//! a second request runs. Two bodies are the same request when their canonical forms (RFC 8785) are equal.
+
+use std::sync::Arc;
+
+use composition::{CONTRACT_VERSION, ParseOptions, Parsed, Problem};
+use domain::render::Command;
+use event_store::documents::DOCUMENT_KEY;
+use event_store::{
+    EventStore, IdempotencyRow, IdempotencyScope, SideRow, StoreError, Vault, VaultError, WorkspaceKey,
+    seal_document,
+};
+use events::job::{Job, JobKind};
+use events::job_view::JobView;
+use events::render::RenderSubmitted;
+use events::{Actor, RenderId, Sha256, StreamId, Timestamp, WorkspaceId};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::handler::{Along, Origin};
+use crate::present::{PresentError, Presenter};
+use crate::renders::{RenderError, Renders};
+use crate::world::World;
+
+/// How long an idempotency key is kept.
+const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The longest idempotency key, in characters.
+pub(crate) const KEY_CHARS_MAX: usize = 255;
+
+/// What a submission needs.
+#[derive(Debug)]
+pub(crate) struct Submissions {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) renders: Arc<Renders>,
+    pub(crate) presenter: Presenter,
+    pub(crate) options: ParseOptions,
+}
+
+/// A request, authenticated and read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) actor: Actor,
+    /// The endpoint: keys of different endpoints are different keys.
+    pub(crate) path: &'static str,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) body: Value,
+    pub(crate) correlation_id: String,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// An accepted request.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) job: Job,
+    /// It was accepted before; this is the job as it is now.
+    pub(crate) replayed: bool,
+}
+
+/// A request that was not accepted.
+#[derive(Debug, Error)]
+pub(crate) enum SubmitError {
+    #[error("could not accept the request: it has faults")]
+    Invalid(Vec<Problem>),
+    #[error("could not accept the request: its idempotency key was used for another body")]
+    KeyReused,
+    #[error("could not accept the request: it has no canonical form")]
+    Canonical(#[source] serde_json::Error),
+    #[error("could not accept the request: the workspace has no document key")]
+    NoKey,
+    #[error("could not accept the request")]
+    Vault(#[from] VaultError),
+    #[error("could not accept the request")]
+    Store(#[from] StoreError),
+    #[error("could not accept the request")]
+    Execute(#[from] RenderError),
+    #[error("could not accept the request")]
+    Present(#[from] PresentError),
+    #[error("could not accept the request: the appended events make no job")]
+    NoJob,
+}
+
+impl Submissions {
+    /// Accepts a request, or finds the job it was accepted as before.
+    pub(crate) async fn submit(&self, request: &Request) -> Result<Submitted, SubmitError> {
+        let Some(key) = &request.idempotency_key else { return self.accept(request, None).await };
+        let canonical = serde_json_canonicalizer::to_vec(&request.body).map_err(SubmitError::Canonical)?;
+        let scope = IdempotencyScope {
+            workspace: request.workspace,
+            path: request.path.to_owned(),
+            key_sha256: Sha256::of(key.as_bytes()),
+        };
+        let body_sha256 = Sha256::of(&canonical);
+        loop {
+            if let Some(used) = self.store.idempotent(&scope).await? {
+                return self.replay(&used, body_sha256).await;
+            }
+            match self.accept(request, Some((&scope, body_sha256))).await {
+                // Someone was faster with the same key: theirs is the job.
+                Err(SubmitError::Execute(RenderError::KeyTaken)) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn replay(&self, used: &IdempotencyRow, body_sha256: Sha256) -> Result<Submitted, SubmitError> {
+        if used.body_sha256 != body_sha256 {
+            return Err(SubmitError::KeyReused);
+        }
+        let job = self.presenter.job(&used.stream).await?.ok_or(SubmitError::NoJob)?;
+        Ok(Submitted { job, replayed: true })
+    }
+
+    async fn accept(
+        &self,
+        request: &Request,
+        idempotency: Option<(&IdempotencyScope, Sha256)>,
+    ) -> Result<Submitted, SubmitError> {
+        let Parsed { composition, warnings } =
+            composition::parse(&request.body, &self.options).map_err(SubmitError::Invalid)?;
+        // A composition holds strings, numbers, lists and maps with string keys: it always has a JSON form.
+        let document = serde_json::to_vec(&composition).map_err(SubmitError::Canonical)?;
+        let key = self.workspace_key(request.workspace).await?;
+        let (sha256, put_document) = seal_document(&key, request.workspace, &document);
+        let render = RenderId::new(self.world.id());
+        let submitted = RenderSubmitted {
+            kind: JobKind::Render,
+            document: sha256,
+            contract_version: CONTRACT_VERSION,
+            output_format: composition.output.format.extension().to_owned(),
+            width: composition.canvas.width,
+            height: composition.canvas.height,
+            duration: composition.duration.map(composition::Ticks::seconds),
+            frame_rate: composition.frame_rate.to_string(),
+            metadata_keys: composition.metadata.keys().cloned().collect(),
+            priority: composition.priority,
+            deadline: composition.deadline_us.map(Timestamp),
+            idempotency_key_hash: idempotency.map(|(scope, _)| scope.key_sha256),
+            warnings: warnings.into_iter().map(Into::into).collect(),
+        };
+        let mut rows = vec![put_document];
+        rows.extend(idempotency.map(|(scope, body_sha256)| SideRow::PutIdempotency {
+            scope: scope.clone(),
+            row: IdempotencyRow { body_sha256, stream: StreamId::from(render) },
+            keep_ms: KEEP_MS,
+        }));
+        let origin = Origin {
+            actor: request.actor.clone(),
+            workspace: Some(request.workspace),
+            correlation_id: Some(request.correlation_id.clone()),
+            traceparent: request.traceparent.clone(),
+        };
+        let ask = |_: &domain::Render| Command::Submit(Box::new(submitted.clone()));
+        let executed = self.renders.execute(render, &origin, Along::rows(rows), ask).await?;
+        let view =
+            JobView::fold(&executed.recorded).map_err(PresentError::from)?.ok_or(SubmitError::NoJob)?;
+        tracing::info!(render.id = %render, "accepted");
+        Ok(Submitted { job: self.presenter.present(&view, composition.metadata), replayed: false })
+    }
+
+    async fn workspace_key(&self, workspace: WorkspaceId) -> Result<WorkspaceKey, SubmitError> {
+        let sealed = self.store.secret(workspace, DOCUMENT_KEY).await?.ok_or(SubmitError::NoKey)?;
+        Ok(self.vault.workspace_key(&sealed)?)
+    }
+}

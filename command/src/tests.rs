@@ -1,0 +1,11 @@
+//! The write side through its two doors, HTTP and the workers' bus, in a world with a clock of its own.
+
+mod cancelling;
+mod idempotency;
+mod policies;
+mod racing;
+mod refusals;
+mod service;
+mod starting;
+mod submitting;
+mod working;

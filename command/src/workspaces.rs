@@ -1,0 +1,206 @@
+//! The first workspace: made at the first start, with its keys; later starts may bring another key or secret.
+//!
+//! API keys are kept as digests only. The webhook secret is needed to sign, so it is kept sealed.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use domain::Workspace;
+use domain::workspace::{Command, Rejection};
+use event_store::documents::{DOCUMENT_KEY, WEBHOOK_SECRET, webhook_secret_context};
+use event_store::{EventStore, SideRow, StoreError, Vault};
+use events::workspace::ApiKeyCreated;
+use events::{KeyId, Sha256, StreamId, WorkspaceId};
+use thiserror::Error;
+
+use crate::handler::{Along, ExecuteError, Handler, Origin};
+use crate::world::World;
+
+/// What every API key begins with.
+const KEY_PREFIX: &str = "fl_live_";
+/// What every webhook secret begins with; base64 of 32 bytes follows.
+const SECRET_PREFIX: &str = "whsec_";
+/// How much of a key is kept for people to recognise it by: the prefix and four characters.
+const SHOWN_CHARS: usize = KEY_PREFIX.len() + 4;
+/// Shorter keys could be guessed.
+const KEY_CHARS_MIN: usize = 16;
+
+/// How the first workspace can be opened.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FirstKey {
+    /// With the key that was given.
+    Given,
+    /// With a key made now: show it once, it is kept nowhere.
+    Made(String),
+    /// With a key made or given at an earlier start.
+    Existing,
+}
+
+impl std::fmt::Debug for FirstKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FirstKey::Given => "Given",
+            FirstKey::Made(_) => "Made(redacted)",
+            FirstKey::Existing => "Existing",
+        })
+    }
+}
+
+/// The first workspace could not be made sure of.
+#[derive(Debug, Error)]
+pub enum FirstWorkspaceError {
+    /// The key is not one that could be used.
+    #[error(
+        "could not use the given API key: expected at least {KEY_CHARS_MIN} visible ASCII characters, best fl_live_…"
+    )]
+    BadKey,
+    /// The secret is not one that could be used.
+    #[error("could not use the given webhook secret: expected whsec_ and 32 bytes of base64")]
+    BadSecret,
+    /// The key opens another workspace.
+    #[error("could not use the given API key: it opens another workspace")]
+    KeyTaken,
+    /// The log could not be written.
+    #[error("could not set up the first workspace")]
+    Log(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for FirstWorkspaceError {
+    fn from(error: StoreError) -> FirstWorkspaceError {
+        FirstWorkspaceError::Log(Box::new(error))
+    }
+}
+
+impl From<ExecuteError<Rejection>> for FirstWorkspaceError {
+    fn from(error: ExecuteError<Rejection>) -> FirstWorkspaceError {
+        FirstWorkspaceError::Log(Box::new(error))
+    }
+}
+
+/// All workspaces.
+#[derive(Debug)]
+pub(crate) struct Workspaces {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) handler: Handler<Workspace>,
+}
+
+impl Workspaces {
+    /// See [`crate::CommandRole::ensure_first_workspace`].
+    pub(crate) async fn ensure_first(
+        &self,
+        key: Option<String>,
+        webhook_secret: Option<String>,
+    ) -> Result<FirstKey, FirstWorkspaceError> {
+        if key
+            .as_ref()
+            .is_some_and(|key| key.len() < KEY_CHARS_MIN || !key.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(FirstWorkspaceError::BadKey);
+        }
+        if webhook_secret.as_ref().is_some_and(|secret| !is_secret(secret)) {
+            return Err(FirstWorkspaceError::BadSecret);
+        }
+        match self.store.workspaces().await?.first() {
+            None => self.create(key, webhook_secret).await,
+            Some(first) => self.adopt(*first, key, webhook_secret).await,
+        }
+    }
+
+    /// The first start.
+    async fn create(
+        &self,
+        key: Option<String>,
+        secret: Option<String>,
+    ) -> Result<FirstKey, FirstWorkspaceError> {
+        let workspace = WorkspaceId::new(self.world.id());
+        let (_, document_key) = self.vault.new_workspace_key();
+        let secret = secret.unwrap_or_else(|| format!("{SECRET_PREFIX}{}", STANDARD.encode(self.random())));
+        let rows = vec![
+            SideRow::PutSecret { workspace, name: DOCUMENT_KEY.to_owned(), bytes: document_key },
+            self.put_webhook_secret(workspace, &secret),
+        ];
+        let create = |_: &Workspace| Command::Create { name: "default".to_owned() };
+        self.execute(workspace, Along::rows(rows), create).await?;
+        match key {
+            Some(key) => self.add_key(workspace, &key).await.map(|()| FirstKey::Given),
+            None => {
+                let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()));
+                self.add_key(workspace, &key).await.map(|()| FirstKey::Made(key))
+            }
+        }
+    }
+
+    /// A later start.
+    async fn adopt(
+        &self,
+        workspace: WorkspaceId,
+        key: Option<String>,
+        secret: Option<String>,
+    ) -> Result<FirstKey, FirstWorkspaceError> {
+        if let Some(secret) = secret {
+            let rows = vec![self.put_webhook_secret(workspace, &secret)];
+            let append = event_store::Append { rows, ..event_store::Append::default() };
+            self.store.append(append).await.map_err(|error| FirstWorkspaceError::Log(Box::new(error)))?;
+        }
+        let Some(key) = key else {
+            return if self.has_keys(workspace).await? {
+                Ok(FirstKey::Existing)
+            } else {
+                // The first start was cut off between workspace and key.
+                let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()));
+                self.add_key(workspace, &key).await.map(|()| FirstKey::Made(key))
+            };
+        };
+        match self.store.api_key(Sha256::of(key.as_bytes())).await? {
+            Some(known) if known.workspace == workspace => Ok(FirstKey::Given),
+            Some(_) => Err(FirstWorkspaceError::KeyTaken),
+            None => self.add_key(workspace, &key).await.map(|()| FirstKey::Given),
+        }
+    }
+
+    async fn has_keys(&self, workspace: WorkspaceId) -> Result<bool, FirstWorkspaceError> {
+        let folded =
+            self.handler.load(&StreamId::from(workspace)).await.map_err(ExecuteError::<Rejection>::from)?;
+        Ok(matches!(&folded.state, Workspace::Open { keys, .. } if !keys.is_empty()))
+    }
+
+    async fn add_key(&self, workspace: WorkspaceId, key: &str) -> Result<(), FirstWorkspaceError> {
+        let created = ApiKeyCreated {
+            key_id: KeyId::new(self.world.id()),
+            name: "first".to_owned(),
+            key_sha256: Sha256::of(key.as_bytes()),
+            key_prefix: key.chars().take(SHOWN_CHARS).collect(),
+        };
+        self.execute(workspace, Along::default(), |_| Command::AddKey(created.clone())).await
+    }
+
+    async fn execute(
+        &self,
+        workspace: WorkspaceId,
+        along: Along,
+        ask: impl Fn(&Workspace) -> Command + Send + Sync,
+    ) -> Result<(), FirstWorkspaceError> {
+        let origin = Origin { workspace: Some(workspace), ..Origin::system() };
+        self.handler.execute(&StreamId::from(workspace), &origin, along, ask).await?;
+        Ok(())
+    }
+
+    fn put_webhook_secret(&self, workspace: WorkspaceId, secret: &str) -> SideRow {
+        let bytes = self.vault.seal(&webhook_secret_context(workspace), secret.as_bytes());
+        SideRow::PutSecret { workspace, name: WEBHOOK_SECRET.to_owned(), bytes }
+    }
+
+    fn random(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.world.secret(&mut bytes);
+        bytes
+    }
+}
+
+fn is_secret(text: &str) -> bool {
+    let encoded = text.strip_prefix(SECRET_PREFIX);
+    encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).is_some_and(|bytes| bytes.len() == 32)
+}

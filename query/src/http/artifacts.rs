@@ -1,0 +1,143 @@
+//! Stored films by signed link: streamed, in ranges where asked. The link is the permission; no key is needed.
+//!
+//! An object under a key never changes, so its validator is its key's digest, and caches may keep it for as long as the
+//! link lives.
+
+use api::ApiError;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use events::Sha256;
+use storage::{Grant, Refusal, StorageError};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
+
+use crate::http::QueryState;
+use crate::http::range::{Wanted, wanted};
+
+/// Bytes read and sent at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// `GET` and `HEAD` `/v1/artifacts/{key}?exp&name&type&sig`.
+///
+/// # Errors
+/// 403 for a link that is not ours, 410 once it or the object has expired, 416.
+pub(crate) async fn serve(
+    State(state): State<QueryState>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let now = state.clock.now();
+    let grant =
+        state.links.verify(&key, query.as_deref().unwrap_or_default(), now).map_err(
+            |refusal| match refusal {
+                Refusal::Expired => ApiError::gone("this link has expired; GET the job for a fresh one"),
+                Refusal::Bad => {
+                    ApiError::forbidden("this link was not made by this service, or has been altered")
+                }
+            },
+        )?;
+    let etag = format!("\"{}\"", Sha256::of(grant.key.as_bytes()));
+    let size = state.storage.read(&grant.key, 0).await.map_err(|error| missing(&error))?.size_bytes;
+    let max_age_s = grant.expires.ms_since(now) / 1000;
+    let mut answer = Answer(HeaderMap::new());
+    answer.set(ETAG, &etag);
+    answer.set(ACCEPT_RANGES, "bytes");
+    answer.set(CACHE_CONTROL, &format!("private, immutable, max-age={max_age_s}"));
+    if named(&headers, IF_NONE_MATCH).is_some_and(|known| known == "*" || known.contains(&etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, answer.0).into_response());
+    }
+    answer.set(CONTENT_TYPE, grant.content_type.as_deref().unwrap_or("application/octet-stream"));
+    answer.set(CONTENT_DISPOSITION, &disposition(&grant));
+    answer.set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // RFC 9110 13.1.5: a range of other bytes than the client has would be worse than all of them.
+    let range =
+        named(&headers, RANGE).filter(|_| named(&headers, IF_RANGE).is_none_or(|known| known == etag));
+    let (status, first, length) = match wanted(range, size) {
+        Wanted::Whole => (StatusCode::OK, 0, size),
+        Wanted::Part { first, last } => {
+            answer.set(CONTENT_RANGE, &format!("bytes {first}-{last}/{size}"));
+            (StatusCode::PARTIAL_CONTENT, first, last - first + 1)
+        }
+        Wanted::Beyond => {
+            let range = [(CONTENT_RANGE, format!("bytes */{size}"))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, range).into_response());
+        }
+    };
+    answer.set(CONTENT_LENGTH, &length.to_string());
+    let object = state.storage.read(&grant.key, first).await.map_err(|error| missing(&error))?;
+    let body = Body::from_stream(ReaderStream::with_capacity(object.bytes.take(length), CHUNK_BYTES));
+    Ok((status, answer.0, body).into_response())
+}
+
+/// Headers of an answer; a value that can't be one (it holds a control character) is left out.
+struct Answer(HeaderMap);
+
+impl Answer {
+    fn set(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.0.insert(name, value);
+        }
+    }
+}
+
+fn named(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn missing(error: &StorageError) -> ApiError {
+    match error {
+        StorageError::NotFound { .. } => ApiError::gone("this file has been deleted"),
+        other => ApiError::internal(other),
+    }
+}
+
+/// Content-Disposition (RFC 6266): a plain name for old clients, the real one in UTF-8 (RFC 8187) for the others.
+fn disposition(grant: &Grant) -> String {
+    let plain: String = grant.filename.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let mut encoded = String::new();
+    for byte in grant.filename.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
+}
+
+/// Characters that mean themselves inside a quoted string everywhere; a percent sign is decoded by some clients.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%' | '/') || c == ' '
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn any_file_name_can_be_told() {
+        let told = |filename: &str| {
+            disposition(&Grant {
+                key: String::new(),
+                filename: filename.to_owned(),
+                content_type: None,
+                expires: Timestamp(0),
+            })
+        };
+        assert_eq!(told("film.mp4"), "attachment; filename=\"film.mp4\"; filename*=UTF-8''film.mp4");
+        assert_eq!(
+            told("a \"b\" 50%/ü\r\n.mp4"),
+            "attachment; filename=\"a _b_ 50_____.mp4\"; filename*=UTF-8''a%20%22b%22%2050%25%2F%C3%BC%0D%0A.mp4"
+        );
+    }
+}

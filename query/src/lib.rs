@@ -1,0 +1,19 @@
+//! The read side: projections kept from the log, the API's GET endpoints, and webhooks.
+//!
+//! Promises: what a request has written it reads; every answer about a job is the one fold of its events; webhooks are
+//! sent from rows that were committed with their checkpoint. Must not know: how renders are decided (`domain`), how they
+//! are made (`worker`).
+
+pub mod clock;
+pub mod documents;
+mod http;
+pub mod progress;
+pub mod projections;
+pub mod projector;
+pub mod read_db;
+pub mod rebuild;
+pub mod role;
+pub mod webhooks;
+
+pub use rebuild::{RebuildError, rebuild};
+pub use role::{OpenRoleError, QueryConfig, QueryOptions, QueryRole};

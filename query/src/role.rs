@@ -1,0 +1,154 @@
+//! The role as the executable runs it: opened once, served by a router, kept going by one task.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use composition::Limits;
+use event_store::{EventStore, StoreError, Vault};
+use outbound::Outbound;
+use storage::{LinkSigner, Storage};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::documents::Documents;
+use crate::http::{self, QueryState};
+use crate::projections::render_jobs::RenderJobs;
+use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
+use crate::projector::Projector;
+use crate::read_db::{OpenError, ReadDb};
+use crate::rebuild::{self, RebuildError};
+use crate::webhooks::{Dispatcher, DispatcherConfig};
+
+/// What the read side works with.
+#[derive(Debug, Clone)]
+pub struct QueryConfig {
+    /// The log.
+    pub store: Arc<dyn EventStore>,
+    /// Opens documents and the webhook secret.
+    pub vault: Arc<Vault>,
+    /// Where artifacts lie.
+    pub storage: Arc<dyn Storage>,
+    /// Signs artifacts' links and checks them.
+    pub links: Arc<LinkSigner>,
+    /// The read models' file; its folder must exist.
+    pub read_db: PathBuf,
+    /// Sends webhooks.
+    pub outbound: Outbound,
+}
+
+/// What an installation may set, and tests hold still.
+#[derive(Debug, Clone)]
+pub struct QueryOptions {
+    /// How webhooks are sent.
+    pub webhooks: DispatcherConfig,
+    /// Told by `/v1/capabilities`.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Default for QueryOptions {
+    fn default() -> QueryOptions {
+        QueryOptions {
+            webhooks: DispatcherConfig::default(),
+            limits: Limits::default(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// The read side, open. Clones are the same role; [`QueryRole::run`] is called once.
+#[derive(Debug, Clone)]
+pub struct QueryRole {
+    state: QueryState,
+    render_jobs: Arc<Projector<RenderJobs>>,
+    webhook_deliveries: Arc<Projector<WebhookDeliveries>>,
+    dispatcher: Dispatcher,
+    /// Ends long polls and event streams.
+    closing: CancellationToken,
+}
+
+/// The read side can't be opened.
+#[derive(Debug, Error)]
+pub enum OpenRoleError {
+    /// The database can't be opened.
+    #[error(transparent)]
+    ReadDb(#[from] OpenError),
+    /// The log can't be read.
+    #[error("could not open the read side")]
+    Store(#[from] StoreError),
+    /// The database can't be written.
+    #[error("could not open the read side")]
+    Database(#[from] sqlx::Error),
+    /// A projection of an older build can't be made anew.
+    #[error("could not open the read side")]
+    Rebuild(#[from] RebuildError),
+}
+
+impl QueryRole {
+    /// Opens the read models, making anew what another version of the code has made.
+    ///
+    /// # Errors
+    /// [`OpenRoleError`].
+    pub async fn open(config: QueryConfig) -> Result<QueryRole, OpenRoleError> {
+        QueryRole::open_with(config, QueryOptions::default()).await
+    }
+
+    /// The same with other options than the standard ones.
+    ///
+    /// # Errors
+    /// [`OpenRoleError`].
+    pub async fn open_with(config: QueryConfig, options: QueryOptions) -> Result<QueryRole, OpenRoleError> {
+        let QueryConfig { store, vault, storage, links, read_db, outbound } = config;
+        let db = ReadDb::open(&read_db).await?;
+        let documents = Documents::new(Arc::clone(&store), Arc::clone(&vault));
+
+        let render_jobs = RenderJobs::new(documents.clone());
+        rebuild::renew(&render_jobs, &store, &db).await?;
+
+        let head = store.head().await?.position;
+        let mut transaction = db.write().await?;
+        let history = webhook_deliveries::begin(&mut transaction, head).await?;
+        transaction.commit().await?;
+        let deliveries = WebhookDeliveries::new(Arc::clone(&store), documents, Arc::clone(&links), history);
+
+        let render_jobs = Arc::new(Projector::new(render_jobs, Arc::clone(&store), db.clone()));
+        let webhook_deliveries = Arc::new(Projector::new(deliveries, Arc::clone(&store), db.clone()));
+        let closing = CancellationToken::new();
+        let state = QueryState::new(http::Parts {
+            store: Arc::clone(&store),
+            storage,
+            links,
+            db: db.clone(),
+            jobs: render_jobs.progress(),
+            deliveries: webhook_deliveries.progress(),
+            clock: options.clock.clone(),
+            capabilities: composition::capabilities(&options.limits),
+            closing: closing.clone(),
+        });
+        let dispatcher = Dispatcher::new(store, vault, outbound, db, options.clock, options.webhooks);
+        Ok(QueryRole { state, render_jobs, webhook_deliveries, dispatcher, closing })
+    }
+
+    /// The read side's endpoints, without the conventions that hold for all answers.
+    pub fn router(&self) -> Router {
+        http::router(self.state.clone())
+    }
+
+    /// Projects and sends webhooks until it is cancelled; then ends open streams, lets what is in flight land, returns.
+    pub async fn run(self, stop: CancellationToken) {
+        let rows = self.webhook_deliveries.progress().pages();
+        let closed = async {
+            stop.cancelled().await;
+            self.closing.cancel();
+        };
+        tokio::join!(
+            self.render_jobs.run(stop.clone()),
+            self.webhook_deliveries.run(stop.clone()),
+            self.dispatcher.run(rows, stop.clone()),
+            closed,
+        );
+    }
+}
