@@ -1,0 +1,65 @@
+# The commands of the project. `make demo` and `make test` do all their own set-up on a fresh Debian machine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What building and testing need, as Debian packages: compilers; the software Vulkan driver; FFmpeg's libraries (the
+# decoder process) and its tools (fixtures and independent checks); the fonts that texts are set in; Python for the
+# demo, the bench and a second implementation of signatures; a browser that plays what we make.
+PACKAGES := build-essential ca-certificates clang cmake curl git libclang-dev nasm pkg-config \
+	libvulkan1 mesa-vulkan-drivers \
+	libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev \
+	ffmpeg fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk python3 python3-venv
+TEST_PACKAGES := chromium chromium-driver sqlite3
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+define install
+missing=""; for package in $(1); do \
+	dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+if [ -n "$$missing" ]; then \
+	echo "setup: installing Debian packages:$$missing"; \
+	$(SUDO) apt-get update -qq; \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+
+.PHONY: help setup setup-test build demo test bench lint format clean
+
+help: ## Show the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Install what building needs (Debian packages, Rust)
+	@$(call install,$(PACKAGES))
+	@command -v cargo >/dev/null || { echo "setup: installing Rust with rustup"; \
+		curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile minimal -c rustfmt -c clippy; }
+
+setup-test: setup
+	@$(call install,$(TEST_PACKAGES))
+	@command -v cargo-nextest >/dev/null || { echo "setup: installing cargo-nextest"; \
+		cargo install --quiet --locked cargo-nextest --version 0.9.143; }
+
+build: setup
+	@cargo build --locked --bins --package framelane --package framelane-decoder
+
+demo: build ## Make a film through the REST API; the last line is its path
+	@python3 tests/demo.py
+
+test: setup-test ## Run every test
+	@cargo build --locked --workspace --all-targets
+	@cargo nextest run --locked --workspace
+	@cargo test --locked --workspace --doc --quiet
+
+bench: build ## Compare with ffmpeg on the reference compositions; writes tests/bench/RESULTS.md
+	@python3 tests/bench/bench.py
+
+lint: setup ## Check format and lints
+	@cargo fmt --all -- --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+
+format: ## Format the sources
+	@cargo fmt --all
+
+clean: ## Remove what was built and made
+	@rm -rf target demo .bench

@@ -1,0 +1,19 @@
+//! The whole service, tested from outside: the real executable, real media, an independent reader of what it makes.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+#[path = "service/support.rs"]
+mod support;
+
+#[path = "service/browser.rs"]
+mod browser;
+#[path = "service/crash.rs"]
+mod crash;
+#[path = "service/determinism.rs"]
+mod determinism;
+#[path = "service/fidelity.rs"]
+mod fidelity;
+#[path = "service/first_light.rs"]
+mod first_light;
+#[path = "service/sync.rs"]
+mod sync;
