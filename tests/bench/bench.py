@@ -76,10 +76,10 @@ def peers(media):
     photos = [os.path.join(media, f"bench_{n}.jpg") for n in range(1, 7)]
     slides, inputs = [], []
     for index, photo in enumerate(photos):
-        inputs += ["-loop", "1", "-framerate", "30", "-t", "2.5", "-i", photo]
-        # Covered to 1920×1080 at the zoom of each frame; the frame keeps its size.
-        zoom = "scale=w='2*ceil(1920*(1+0.1*t/2.5)/2)':h=-2:eval=frame,crop=1920:1080,format=yuva420p"
-        fade = ",fade=in:st=0:d=0.5:alpha=1" if index else ""
+        inputs += ["-i", photo]
+        # zoompan samples the photograph at its own size, as ours does; its steps are whole pixels.
+        zoom = "crop=2400:1350,zoompan=z='1+0.1*on/75':x='iw/2-iw/zoom/2':y='ih/2-ih/zoom/2':d=75:s=1920x1080:fps=30"
+        fade = ",format=yuva420p,fade=in:st=0:d=0.5:alpha=1" if index else ""
         slides.append(f"[{index}:v]{zoom}{fade},setpts=PTS+{index * 2}/TB[s{index}]")
     graph = slides + ["color=black:size=1920x1080:rate=30:duration=12[base]", "[base][s0]overlay=eof_action=pass[o0]"]
     for index in range(1, 6):
