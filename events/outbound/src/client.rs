@@ -96,9 +96,11 @@ impl Failure {
         Failure { obstacle, reason: reason.into() }
     }
 
-    /// Reads the chain of causes that the HTTP client wraps around ours.
-    pub(crate) fn of(error: &reqwest::Error) -> Failure {
-        let mut innermost: &dyn Error = error;
+    /// Reads the chain of causes that the HTTP client wraps around ours. Its own words name the whole URL, and a query
+    /// may be a secret: it is taken out first.
+    pub(crate) fn of(error: reqwest::Error) -> Failure {
+        let error = error.without_url();
+        let mut innermost: &dyn Error = &error;
         while let Some(cause) = innermost.source() {
             innermost = cause;
             if let Some(forbidden) = cause.downcast_ref::<ForbiddenName>() {

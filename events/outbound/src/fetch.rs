@@ -13,7 +13,7 @@ use events::{FaultCode, Sha256};
 use thiserror::Error;
 
 use crate::client::{Failure, Obstacle, Outbound};
-use crate::fetch::download::{Download, Setback};
+use crate::fetch::download::{Download, Ended, Setback};
 use crate::target;
 
 /// Bounds of one fetch.
@@ -139,7 +139,8 @@ impl FetchError {
 
 impl Outbound {
     /// Fetches `url` into a new file at `path` (an older one is replaced). `progress` is told the bytes received so far,
-    /// over all tries: it never goes down. A failed fetch leaves no file; a dropped one may leave a part of it.
+    /// over all tries: at each new try and with each piece. A failed fetch leaves no file; a dropped one may leave a part
+    /// of it.
     ///
     /// # Errors
     /// [`FetchError`], after the retries that the limits ask for.
@@ -150,12 +151,30 @@ impl Outbound {
         limits: &FetchLimits,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Fetched, FetchError> {
+        let fetched = self.fetch_if_changed(url, None, path, limits, progress).await?;
+        // Nothing was asked under a condition, and a 304 all the same is a refusal.
+        Ok(fetched.expect("what was asked for without a condition has come"))
+    }
+
+    /// The same where the server has something else than what `known`, a strong validator, names; `None`: it has that
+    /// still, and there is no file.
+    ///
+    /// # Errors
+    /// As [`Outbound::fetch_to_file`].
+    pub async fn fetch_if_changed(
+        &self,
+        url: &str,
+        known: Option<&str>,
+        path: &Path,
+        limits: &FetchLimits,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Option<Fetched>, FetchError> {
         let shown = target::redacted(url);
         let target = target::parse(url, &self.allowed)
             .map_err(|error| FetchError::of(&shown, Failure::from(error)))?;
         let disk = |source| FetchError::Disk { url: shown.clone(), source };
         let file = tokio::fs::File::create(path).await.map_err(disk)?;
-        let download = Download::new(self, target, &shown, file, limits);
+        let download = Download::new(self, target, &shown, file, known, limits);
         let fetched = match tokio::time::timeout(limits.total_max, run(download, limits, progress)).await {
             Ok(fetched) => fetched,
             Err(_elapsed) => {
@@ -163,8 +182,8 @@ impl Outbound {
                 Err(FetchError::TimedOut { url: shown.clone(), reason })
             }
         };
-        if fetched.is_err() {
-            // What counts is why the fetch failed; the file lies in a directory that its owner sweeps.
+        if !matches!(fetched, Ok(Some(_))) {
+            // What counts is why there is nothing; the file lies in a directory that its owner sweeps.
             drop(tokio::fs::remove_file(path).await);
         }
         fetched
@@ -176,11 +195,12 @@ async fn run(
     mut download: Download<'_>,
     limits: &FetchLimits,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Fetched, FetchError> {
+) -> Result<Option<Fetched>, FetchError> {
     let mut used = 0;
     loop {
         let Setback { error, again, forward } = match download.attempt(progress).await {
-            Ok(()) => return download.finish().await,
+            Ok(Ended::Written) => return download.finish().await.map(Some),
+            Ok(Ended::Unchanged) => return Ok(None),
             Err(setback) => setback,
         };
         if forward {

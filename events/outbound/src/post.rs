@@ -71,7 +71,7 @@ impl Outbound {
             .fold(self.client.post(target), |request, (name, value)| request.header(*name, value));
         let sent = tokio::time::timeout(timeout, request.body(body).send()).await;
         let mut response = match sent {
-            Ok(response) => response.map_err(|error| failed(Failure::of(&error)))?,
+            Ok(response) => response.map_err(|error| failed(Failure::of(error)))?,
             Err(_elapsed) => {
                 let reason = format!("no answer within {} s", timeout.as_secs_f32());
                 return Err(failed(Failure::new(Obstacle::TimedOut, reason)));

@@ -25,6 +25,8 @@ enum Script {
     Silence(Vec<u8>),
     /// A head, then a few bytes every few milliseconds for ever.
     Trickle(Vec<u8>),
+    /// Nothing for this long, then these bytes, then the connection closes.
+    Late(Duration, Vec<u8>),
 }
 
 impl Server {
@@ -61,10 +63,15 @@ async fn answer(mut connection: TcpStream, script: Script, seen: Arc<Mutex<Vec<S
         }
     }
     seen.lock().expect("no panic").push(String::from_utf8(request).expect("ASCII"));
-    let (Script::Bytes(bytes) | Script::Silence(bytes) | Script::Trickle(bytes)) = &script;
-    connection.write_all(bytes).await.expect("writes");
+    let (Script::Bytes(bytes) | Script::Silence(bytes) | Script::Trickle(bytes) | Script::Late(_, bytes)) =
+        &script;
+    if let Script::Late(wait, _) = script {
+        tokio::time::sleep(wait).await;
+    }
+    // The client may have had enough before everything is written.
+    drop(connection.write_all(bytes).await);
     match script {
-        Script::Bytes(_) => connection.shutdown().await.expect("closes"),
+        Script::Bytes(_) | Script::Late(..) => drop(connection.shutdown().await),
         Script::Silence(_) => std::future::pending().await,
         Script::Trickle(_) => {
             while connection.write_all(b"drop").await.is_ok() {
@@ -85,7 +92,12 @@ fn whole(body: &[u8]) -> Script {
 }
 
 fn redirect(to: &str) -> Script {
-    response(&format!("302 Found\r\nContent-Length: 0\r\nLocation: {to}"), b"")
+    Script::Bytes(redirect_bytes(to))
+}
+
+fn redirect_bytes(to: &str) -> Vec<u8> {
+    format!("HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n")
+        .into_bytes()
 }
 
 fn limits() -> FetchLimits {
@@ -167,8 +179,47 @@ async fn a_resumable_source_may_break_more_often_than_there_are_retries() {
     };
     let mut scripts = vec![response("200 OK\r\nContent-Length: 10\r\nETag: \"v\"", b"x")];
     scripts.extend((1..10).map(part));
-    let outcome = fetch(&Server::start(scripts).await.url(), &limits()).await;
+    let server = Server::start(scripts).await;
+    let patient = FetchLimits { rate_min: 0, ..limits() };
+    let outcome = fetch(&server.url(), &patient).await;
     assert_eq!(outcome.bytes.expect("a file"), b"xxxxxxxxxx", "a byte at a time is forward each time");
+    // With a pace to keep, a byte a try is none: the retries are used up.
+    let server = Server::start(vec![
+        response("200 OK\r\nContent-Length: 10\r\nETag: \"v\"", b"x"),
+        part(1),
+        part(2),
+        part(3),
+        part(4),
+    ])
+    .await;
+    let strict = FetchLimits { rate_min: 1_000_000, ..limits() };
+    let (code, message) = fault(&server.url(), &strict).await;
+    assert_eq!(code, FaultCode::InvalidSource, "{message}");
+    assert_eq!(server.requests().len(), 3, "the first try and two more");
+}
+
+#[tokio::test]
+async fn what_is_known_is_not_sent_again() {
+    let unchanged = Server::start(vec![response("304 Not Modified\r\nETag: \"v1\"", b"")]).await;
+    let changed = Server::start(vec![whole(b"new")]).await;
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("source");
+    let client = outbound("127.0.0.0/8");
+    let fetched =
+        client.fetch_if_changed(&unchanged.url(), Some("\"v1\""), &path, &limits(), &mut |_| ()).await;
+    assert_eq!(fetched.expect("an answer"), None, "the server has what is known");
+    assert!(!path.exists(), "and nothing was written");
+    assert!(
+        unchanged.requests()[0].to_lowercase().contains("if-none-match: \"v1\""),
+        "asked by its validator"
+    );
+    let fetched =
+        client.fetch_if_changed(&changed.url(), Some("\"v1\""), &path, &limits(), &mut |_| ()).await;
+    assert_eq!(fetched.expect("an answer").expect("new bytes").sha256, Sha256::of(b"new"));
+    // A weak validator says that the meaning is the same, not the bytes.
+    let weak = client.fetch_if_changed(&changed.url(), Some("W/\"v1\""), &path, &limits(), &mut |_| ()).await;
+    assert!(weak.expect("an answer").is_some(), "fetched");
+    assert!(!changed.requests()[1].to_lowercase().contains("if-none-match"), "{}", changed.requests()[1]);
 }
 
 #[tokio::test]
@@ -235,6 +286,116 @@ async fn a_source_above_the_limit_is_stopped_by_its_promise_and_by_its_bytes() {
     assert_eq!(fault(&promised.url(), &limits()).await.0, FaultCode::SourceTooLarge);
     let unannounced = Server::start(vec![response("200 OK", &vec![0; 200_000])]).await;
     assert_eq!(fault(&unannounced.url(), &limits()).await.0, FaultCode::SourceTooLarge);
+}
+
+#[tokio::test]
+async fn what_comes_packed_although_nobody_asked_is_refused() {
+    let packed =
+        Server::start(vec![response("200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2", b"\x1f\x8b")]);
+    let server = packed.await;
+    let (code, message) = fault(&server.url(), &limits()).await;
+    assert_eq!(code, FaultCode::InvalidSource, "{message}");
+    assert!(message.contains("Content-Encoding \"gzip\""), "{message}");
+    assert_eq!(server.requests().len(), 1, "asking again would not change it");
+    let plain =
+        Server::start(vec![response("200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2", b"ok")]);
+    assert_eq!(fetch(&plain.await.url(), &limits()).await.bytes.expect("a file"), b"ok");
+}
+
+#[tokio::test]
+async fn lies_about_the_length_never_pass_for_the_whole() {
+    // More promised than sent; chunks that end without the last one; two lengths; a length that is none.
+    for (lie, head, body) in [
+        ("too long", "200 OK\r\nContent-Length: 100", &b"short"[..]),
+        ("cut chunks", "200 OK\r\nTransfer-Encoding: chunked", b"5\r\nhello\r\n"),
+        ("bad chunks", "200 OK\r\nTransfer-Encoding: chunked", b"zz\r\nhello\r\n0\r\n\r\n"),
+        ("two lengths", "200 OK\r\nContent-Length: 5\r\nContent-Length: 6", b"hello!"),
+        ("no number", "200 OK\r\nContent-Length: five", b"hello"),
+        ("negative", "200 OK\r\nContent-Length: -5", b"hello"),
+    ] {
+        let server = Server::start(vec![response(head, body)]).await;
+        let (code, message) = fault(&server.url(), &limits()).await;
+        assert_eq!(code, FaultCode::InvalidSource, "{lie}: {message}");
+        assert_eq!(server.requests().len(), 3, "{lie}: tried again, in vain");
+    }
+    // Less promised than sent: what is beyond the promise is not the answer's.
+    let server = Server::start(vec![response("200 OK\r\nContent-Length: 5", b"hello and more")]).await;
+    assert_eq!(fetch(&server.url(), &limits()).await.bytes.expect("a file"), b"hello");
+}
+
+#[tokio::test]
+async fn chunks_without_end_are_stopped_by_size() {
+    let mut endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..40 {
+        endless.extend_from_slice(b"1000\r\n");
+        endless.extend_from_slice(&[7; 0x1000]);
+        endless.extend_from_slice(b"\r\n");
+    }
+    let server = Server::start(vec![Script::Silence(endless)]).await;
+    assert_eq!(fault(&server.url(), &limits()).await.0, FaultCode::SourceTooLarge);
+}
+
+#[tokio::test]
+async fn headers_that_trickle_or_never_end_are_given_up() {
+    let once = FetchLimits { retry_after: Vec::new(), ..limits() };
+    for begun in
+        ["HTTP/1.1 200 OK\r\nX-Drops: ", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX: "]
+    {
+        let server = Server::start(vec![Script::Trickle(begun.as_bytes().to_vec())]).await;
+        let (code, message) = fault(&server.url(), &once).await;
+        assert_eq!(code, FaultCode::SourceTimeout, "{message}");
+    }
+    let mut endless = b"HTTP/1.1 200 OK\r\n".to_vec();
+    (0..100_000).for_each(|n| endless.extend_from_slice(format!("X-{n}: drop\r\n").as_bytes()));
+    let server = Server::start(vec![Script::Bytes(endless)]).await;
+    let (code, message) = fault(&server.url(), &once).await;
+    assert_eq!(code, FaultCode::InvalidSource, "{message}");
+}
+
+#[tokio::test]
+async fn hops_share_the_time_that_a_source_may_be_silent() {
+    // Each hop alone answers in time; five of them together do not.
+    let server = Server::start(vec![Script::Late(Duration::from_millis(120), redirect_bytes("?on"))]).await;
+    let once = FetchLimits { retry_after: Vec::new(), ..limits() };
+    let (code, message) = fault(&server.url(), &once).await;
+    assert_eq!(code, FaultCode::SourceTimeout, "{message}");
+    assert!(server.requests().len() < 5, "given up on the way: {}", server.requests().len());
+}
+
+#[tokio::test]
+async fn a_server_that_resumes_wrongly_is_asked_for_everything() {
+    let begin = response("200 OK\r\nContent-Length: 10\r\nETag: \"v1\"", b"0123");
+    for (fault, wrong) in [
+        (
+            "another offset",
+            "206 Partial Content\r\nContent-Length: 6\r\nContent-Range: bytes 3-8/10\r\nETag: \"v1\"",
+        ),
+        (
+            "another size",
+            "206 Partial Content\r\nContent-Length: 6\r\nContent-Range: bytes 4-9/11\r\nETag: \"v1\"",
+        ),
+        ("no range", "206 Partial Content\r\nContent-Length: 6\r\nETag: \"v1\""),
+        (
+            "another file",
+            "206 Partial Content\r\nContent-Length: 6\r\nContent-Range: bytes 4-9/10\r\nETag: \"v2\"",
+        ),
+        (
+            "many parts",
+            "206 Partial Content\r\nContent-Length: 6\r\nContent-Type: multipart/byteranges; boundary=b",
+        ),
+        ("nothing there", "416 Range Not Satisfiable\r\nContent-Length: 6\r\nContent-Range: bytes */3"),
+    ] {
+        let server =
+            Server::start(vec![begin.clone(), response(wrong, b"456789"), whole(b"abcdefghij")]).await;
+        let outcome = fetch(&server.url(), &limits()).await;
+        assert_eq!(outcome.bytes.expect("a file"), b"abcdefghij", "{fault}");
+        assert_eq!(outcome.fetched.expect("fetched").sha256, Sha256::of(b"abcdefghij"), "{fault}");
+        assert!(!server.requests()[2].to_lowercase().contains("range:"), "{fault}: all of it is asked for");
+    }
+    // The representation changed: the server sends the new one whole, and it replaces the old beginning.
+    let changed = response("200 OK\r\nContent-Length: 3\r\nETag: \"v2\"", b"new");
+    let server = Server::start(vec![begin, changed]).await;
+    assert_eq!(fetch(&server.url(), &limits()).await.bytes.expect("a file"), b"new");
 }
 
 #[tokio::test]

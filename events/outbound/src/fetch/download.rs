@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use events::Sha256;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_RANGE, LOCATION, RANGE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
+    IF_RANGE, LOCATION, RANGE,
 };
 use reqwest::{Response, StatusCode};
 use sha2::Digest as _;
@@ -21,6 +22,28 @@ use crate::target;
 
 /// Redirects followed, each checked like the first URL.
 const REDIRECTS_MAX: usize = 5;
+
+/// How much of a header's value messages show.
+const SHOWN_HEADER_CHARS: usize = 40;
+
+/// How a try ended that needs no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Everything is in the file.
+    Written,
+    /// The server still has what the caller knows.
+    Unchanged,
+}
+
+/// What the body of an answer is.
+enum Answer {
+    /// The rest of what the file holds.
+    GoesOn,
+    /// All of it.
+    StartsOver,
+    /// Nothing: what the caller knows is still so.
+    Unchanged,
+}
 
 /// A try that failed.
 #[derive(Debug)]
@@ -40,6 +63,8 @@ pub(super) struct Download<'a> {
     shown: &'a str,
     limits: &'a FetchLimits,
     file: File,
+    /// The validator of what the caller has already.
+    known: Option<&'a str>,
     hasher: sha2::Sha256,
     /// Bytes in the file.
     written: u64,
@@ -57,6 +82,7 @@ impl<'a> Download<'a> {
         url: Url,
         shown: &'a str,
         file: File,
+        known: Option<&'a str>,
         limits: &'a FetchLimits,
     ) -> Self {
         Download {
@@ -65,6 +91,7 @@ impl<'a> Download<'a> {
             shown,
             limits,
             file,
+            known: known.filter(|etag| is_strong(etag)),
             hasher: sha2::Sha256::new(),
             written: 0,
             received: 0,
@@ -74,18 +101,35 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// One try, from where the last one ended. `Ok`: everything is written.
-    pub(super) async fn attempt(&mut self, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(), Setback> {
-        let response = self.request().await?;
-        if !self.goes_on(&response)? {
-            self.start_over(&response).await?;
+    /// One try, from where the last one ended.
+    pub(super) async fn attempt(&mut self, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Ended, Setback> {
+        progress(self.received);
+        let begun = Instant::now();
+        // However many hops it takes, the answer has to begin in the time that a source may be silent.
+        let response = match tokio::time::timeout(self.limits.silence_max, self.request()).await {
+            Ok(response) => response?,
+            Err(_elapsed) => return Err(self.silent()),
+        };
+        match self.judge(&response)? {
+            Answer::Unchanged => return Ok(Ended::Unchanged),
+            Answer::GoesOn => {}
+            Answer::StartsOver => self.start_over(&response).await?,
         }
         let before = self.written;
         let copied = self.copy(response, progress).await;
-        copied.map_err(|setback| Setback {
-            forward: self.validator().is_some() && self.written > before,
+        let brought = self.written.saturating_sub(before);
+        copied.map(|()| Ended::Written).map_err(|setback| Setback {
+            forward: self.validator().is_some() && self.is_forward(brought, begun),
             ..setback
         })
+    }
+
+    /// Whether a try brought enough: as much as the slowest source must, the wait for the next try included. Otherwise a
+    /// server that breaks off after every byte could be asked for ever.
+    fn is_forward(&self, brought: u64, begun: Instant) -> bool {
+        let wait = self.limits.retry_after.first().copied().unwrap_or_default();
+        let due = (begun.elapsed() + wait).as_secs_f64() * self.limits.rate_min as f64;
+        brought > 0 && brought as f64 >= due
     }
 
     /// The digest and size of what was written, once it is safely in the file.
@@ -100,9 +144,9 @@ impl<'a> Download<'a> {
         })
     }
 
-    /// A strong validator: only that says that the rest belongs to the bytes we have (RFC 9110 8.8.1).
+    /// A strong validator: only that says that the rest belongs to the bytes we have.
     fn validator(&self) -> Option<&str> {
-        self.etag.as_deref().filter(|etag| etag.starts_with('"'))
+        self.etag.as_deref().filter(|etag| is_strong(etag))
     }
 
     /// Asks for the bytes that are missing, over at most [`REDIRECTS_MAX`] redirects.
@@ -132,25 +176,32 @@ impl<'a> Download<'a> {
             self.outbound.client.get(url.clone()).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
         if let Some(validator) = self.validator().filter(|_| self.written > 0) {
             request = request.header(RANGE, format!("bytes={}-", self.written)).header(IF_RANGE, validator);
+        } else if let Some(known) = self.known {
+            request = request.header(IF_NONE_MATCH, known);
         }
-        match tokio::time::timeout(self.limits.silence_max, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => {
-                let failure = Failure::of(&error);
-                let again = failure.obstacle != Obstacle::Forbidden;
-                Err(self.setback(failure, again))
-            }
-            Err(_elapsed) => Err(self.silent()),
-        }
+        request.send().await.map_err(|error| {
+            let failure = Failure::of(error);
+            let again = failure.obstacle != Obstacle::Forbidden;
+            self.setback(failure, again)
+        })
     }
 
-    /// Whether the answer goes on where the file ends (206) rather than starting over (200).
-    fn goes_on(&mut self, response: &Response) -> Result<bool, Setback> {
+    /// What the answer is to what was asked for.
+    fn judge(&mut self, response: &Response) -> Result<Answer, Setback> {
         let status = response.status();
         let reason = format!("the server answered {status}");
+        // We ask for the bytes as they are; what comes packed all the same is not the media that the URL names.
+        let encoding = header(response, CONTENT_ENCODING).filter(|it| !it.eq_ignore_ascii_case("identity"));
+        if let Some(encoding) = encoding.filter(|_| status.is_success()) {
+            let encoding: String = encoding.chars().take(SHOWN_HEADER_CHARS).collect();
+            return Err(
+                self.refused(format!("it comes with Content-Encoding {encoding:?}, which was not asked for"))
+            );
+        }
         match status {
-            StatusCode::OK => Ok(false),
-            StatusCode::PARTIAL_CONTENT if self.resumes_with(response) => Ok(true),
+            StatusCode::OK => Ok(Answer::StartsOver),
+            StatusCode::PARTIAL_CONTENT if self.resumes_with(response) => Ok(Answer::GoesOn),
+            StatusCode::NOT_MODIFIED if self.known.is_some() && self.written == 0 => Ok(Answer::Unchanged),
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if self.written > 0 => {
                 // Without a validator the next try asks for everything.
                 self.etag = None;
@@ -200,7 +251,7 @@ impl<'a> Download<'a> {
             let chunk = match tokio::time::timeout(self.limits.silence_max, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(self.setback(Failure::of(&error), true)),
+                Ok(Err(error)) => return Err(self.setback(Failure::of(error), true)),
                 Err(_elapsed) => return Err(self.silent()),
             };
             self.keep(&chunk).await?;
@@ -258,6 +309,11 @@ impl<'a> Download<'a> {
 
 fn header(response: &Response, name: HeaderName) -> Option<String> {
     response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Whether the validator tells bytes apart, not only meanings (RFC 9110 8.8.1).
+fn is_strong(etag: &str) -> bool {
+    etag.starts_with('"')
 }
 
 /// Whether a Content-Range (RFC 9110 14.4) starts at `offset` and agrees on the whole size.
