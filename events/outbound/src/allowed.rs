@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::address::{canonical, is_global};
+use crate::address::{Special, canonical, special};
 
 /// Which addresses may be dialled besides the global ones. The default allows none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,11 +39,11 @@ impl AllowedNetworks {
         items.map(str::parse).collect::<Result<_, _>>().map(AllowedNetworks)
     }
 
-    /// Whether the address may be dialled: it is global, or in an allowed network.
+    /// What the address is that must not be dialled; `None` where it may be.
     #[must_use]
-    pub fn permits(&self, address: IpAddr) -> bool {
+    pub fn forbids(&self, address: IpAddr) -> Option<Special> {
         let reached = canonical(address);
-        is_global(reached) || self.0.iter().any(|network| network.contains(reached))
+        special(reached).filter(|_| !self.0.iter().any(|network| network.contains(reached)))
     }
 }
 
@@ -92,7 +92,8 @@ mod tests {
     use super::*;
 
     fn permits(networks: &str, address: &str) -> bool {
-        AllowedNetworks::parse(networks).expect("networks").permits(address.parse().expect("an address"))
+        let networks = AllowedNetworks::parse(networks).expect("networks");
+        networks.forbids(address.parse().expect("an address")).is_none()
     }
 
     #[test]

@@ -124,7 +124,9 @@ impl From<TargetError> for Failure {
     fn from(error: TargetError) -> Failure {
         let obstacle = match error {
             TargetError::Invalid(_) => Obstacle::Invalid,
-            TargetError::Scheme(_) | TargetError::Userinfo | TargetError::Address(_) => Obstacle::Forbidden,
+            TargetError::Scheme(_) | TargetError::Userinfo | TargetError::Address { .. } => {
+                Obstacle::Forbidden
+            }
         };
         Failure::new(obstacle, error.to_string())
     }

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
+use crate::address::Special;
 use crate::allowed::AllowedNetworks;
 
 /// Asks for a name's addresses. The system's resolver in service; a script in tests.
@@ -34,10 +35,10 @@ impl NameLookup for SystemLookup {
     }
 }
 
-/// A name that must not be dialled.
+/// A name that must not be dialled. The address itself is not told: it would map the inner network for whoever asks.
 #[derive(Debug, Error)]
-#[error("its host resolves to {0}, which is not a public address")]
-pub(crate) struct ForbiddenName(pub(crate) IpAddr);
+#[error("its host resolves to {0}, not to public ones only")]
+pub(crate) struct ForbiddenName(pub(crate) Special);
 
 /// A name without an address.
 #[derive(Debug, Error)]
@@ -59,8 +60,8 @@ impl Resolve for GuardedResolver {
             if found.is_empty() {
                 return Err(UnknownName(io::ErrorKind::NotFound.into()).into());
             }
-            if let Some(forbidden) = found.iter().find(|address| !allowed.permits(**address)) {
-                return Err(ForbiddenName(*forbidden).into());
+            if let Some(kind) = found.iter().find_map(|address| allowed.forbids(*address)) {
+                return Err(ForbiddenName(kind).into());
             }
             // Port 0 stands for the URL's own port.
             let addresses: Addrs = Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0)));

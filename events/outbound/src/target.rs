@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::address::Special;
 use crate::allowed::AllowedNetworks;
 
 /// The longest part of a path that messages show.
@@ -23,8 +24,13 @@ pub enum TargetError {
     #[error("it carries a user name or password, which is not allowed")]
     Userinfo,
     /// Its host is an address that is not global and not allowed by name.
-    #[error("its address {0} is not a public one")]
-    Address(IpAddr),
+    #[error("its address {address} is {kind}, not a public one")]
+    Address {
+        /// As it would be dialled.
+        address: IpAddr,
+        /// What it is.
+        kind: Special,
+    },
 }
 
 /// Reads and checks a URL. The fragment is dropped: it is not the server's business.
@@ -56,7 +62,10 @@ pub fn check(url: &Url, allowed: &AllowedNetworks) -> Result<(), TargetError> {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),
     };
-    if allowed.permits(literal) { Ok(()) } else { Err(TargetError::Address(literal)) }
+    match allowed.forbids(literal) {
+        None => Ok(()),
+        Some(kind) => Err(TargetError::Address { address: literal, kind }),
+    }
 }
 
 /// The URL as messages may show it: without userinfo, query and fragment, which may hold secrets.
