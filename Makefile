@@ -6,12 +6,13 @@ SHELL := /bin/bash
 
 # What building and testing need, as Debian packages: compilers; the software Vulkan driver; FFmpeg's libraries (the
 # decoder process) and its tools (fixtures and independent checks); the fonts that texts are set in; Python for the
-# demo, the bench and a second implementation of signatures; a browser that plays what we make.
+# demo, the bench and a second implementation of signatures; a browser that plays what we make; the servers of an
+# installation on several machines (tests start their own on free ports).
 PACKAGES := build-essential ca-certificates clang cmake curl git libclang-dev nasm pkg-config \
 	libvulkan1 mesa-vulkan-drivers \
 	libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev \
 	ffmpeg fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk python3 python3-venv
-TEST_PACKAGES := chromium chromium-driver sqlite3
+TEST_PACKAGES := chromium chromium-driver nats-server sqlite3
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH := $(HOME)/.cargo/bin:$(PATH)

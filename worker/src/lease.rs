@@ -82,7 +82,15 @@ impl<P: Performer> Worker<P> {
                     continue;
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the claim failed; asking again"),
+                Err(error) => {
+                    tracing::warn!(%error, "the claim failed; asking again");
+                    // No hint shortens this: an order that can't be read would be granted again as fast as it comes.
+                    tokio::select! {
+                        () = sleep(LOOK_INTERVAL) => {}
+                        () = drain.cancelled() => {}
+                    }
+                    continue;
+                }
             }
             tokio::select! {
                 () = self.bus.work_hint() => {}

@@ -41,16 +41,19 @@ pub trait HintBus: Send + Sync + std::fmt::Debug {
     fn hint_work(&self);
     /// Says that a render is over.
     fn push_cancellation(&self, render: RenderId);
-    /// Answers workers from now on.
+    /// Answers workers from now on; over a network, from a moment later on.
     fn serve(&self, service: Arc<dyn WorkService>);
 }
 
 /// The bus could not carry a request or its answer.
 #[derive(Debug, Error)]
 pub enum BusError {
-    /// Nobody answers.
+    /// Nobody answers, and nobody will.
     #[error("could not reach the command side: it has stopped")]
     Stopped,
+    /// Nobody answers now; asking again later may help.
+    #[error("could not reach the command side: {0}")]
+    Unreachable(String),
     /// The other side failed; asking again later may help.
     #[error("could not get an answer from the command side: {0}")]
     Failed(String),
