@@ -1,6 +1,7 @@
 //! The command line: one subcommand per file.
 
 mod events;
+mod limits;
 mod projections;
 mod render;
 mod serve;

@@ -5,6 +5,7 @@ mod renders;
 
 use std::sync::Arc;
 
+use api::ServiceLimits;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, post};
@@ -21,6 +22,7 @@ pub(crate) struct State {
     submissions: Arc<Submissions>,
     renders: Arc<Renders>,
     presenter: Presenter,
+    limits: Arc<ServiceLimits>,
 }
 
 impl State {
@@ -29,8 +31,9 @@ impl State {
         submissions: Submissions,
         renders: Arc<Renders>,
         presenter: Presenter,
+        limits: ServiceLimits,
     ) -> State {
-        State { store, submissions: Arc::new(submissions), renders, presenter }
+        State { store, submissions: Arc::new(submissions), renders, presenter, limits: Arc::new(limits) }
     }
 }
 

@@ -16,8 +16,10 @@ mod policy;
 mod present;
 mod renders;
 mod reports;
+mod retention;
 mod role;
 mod rows;
+mod space;
 mod submit;
 mod sweeper;
 #[cfg(test)]
@@ -27,4 +29,5 @@ pub mod workspaces;
 pub mod world;
 
 pub use role::{CommandConfig, CommandRole, RecoverError};
+pub use space::{DiskSpace, Space};
 pub use workspaces::{FirstKey, FirstWorkspaceError};

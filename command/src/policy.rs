@@ -3,15 +3,16 @@
 //! | policy | sees | asks for |
 //! | --- | --- | --- |
 //! | reaper | a lease whose end has passed, by the store's clock | `ExpireLease` |
-//! | deadlines | a deadline that has passed | `PassDeadline` |
+//! | deadlines | a living render whose deadline has passed, by the store's clock | `PassDeadline` |
 //! | replanner | parts whose engine nobody has had for a minute | `Replan` |
 //! | hints | work that has become due by itself | a hint to workers |
 //! | sweeper | a terminal event | removal of its parts |
+//! | retention | an artifact that has been kept for its time | its removal |
 //!
 //! Everything is looked at again and again, so that a lost signal costs time only.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::HintBus;
@@ -19,7 +20,7 @@ use domain::Render;
 use domain::render::Command;
 use event_store::{EventStore, Guard, LeaseRow, StoreError, Subscription};
 use events::work::Fingerprint;
-use events::{Recorded, RenderEvent, RenderId, Timestamp};
+use events::{Recorded, RenderEvent, Timestamp};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -27,12 +28,15 @@ use crate::chain::chain;
 use crate::fleet::{ENGINE_GONE_MS, Fleet};
 use crate::handler::{Along, ExecuteError, Origin};
 use crate::renders::{RenderError, Renders};
+use crate::retention::Retention;
 use crate::sweeper::Sweeper;
 use crate::world::World;
 
 /// Expired leases that are ended in one go; the reaper goes on until there are none.
 const REAP_AT_ONCE: u32 = 256;
-/// Queue rows that the replanner and the first look for deadlines see.
+/// Overdue renders that are ended in one go.
+const OVERDUE_AT_ONCE: u32 = 256;
+/// Queue rows that the replanner sees.
 const LOOK_AT: u32 = 4_096;
 /// Events read in one go.
 const PAGE: u32 = 256;
@@ -49,10 +53,9 @@ pub(crate) struct Policies {
     pub(crate) bus: Arc<dyn HintBus>,
     pub(crate) renders: Arc<Renders>,
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) sweeper: Sweeper,
+    pub(crate) sweeper: Arc<Sweeper>,
+    pub(crate) retention: Retention,
     pub(crate) lease_ttl_ms: u64,
-    /// Of renders that were alive when last heard of.
-    pub(crate) deadlines: Mutex<BTreeSet<(Timestamp, RenderId)>>,
 }
 
 impl Policies {
@@ -117,6 +120,7 @@ impl Policies {
             ticks.tick().await;
             self.fleet.forget(self.world.elapsed_ms());
             self.sweeper.look_again().await;
+            self.retention.let_go().await;
             let done = async {
                 self.pass_deadlines().await?;
                 self.hint_due_work().await?;
@@ -130,22 +134,24 @@ impl Policies {
 
     /// Fails what is too late.
     pub(crate) async fn pass_deadlines(&self) -> Result<(), RenderError> {
-        let first = self.deadlines().first().copied();
-        let Some((earliest, _)) = first else { return Ok(()) };
-        let now = self.store.now().await?;
-        if earliest > now {
-            return Ok(());
-        }
-        let overdue: Vec<_> = self.deadlines().iter().take_while(|(at, _)| *at <= now).copied().collect();
-        for (at, render) in overdue {
-            let ask = |_: &Render| Command::PassDeadline { now };
-            match self.renders.execute(render, &Origin::system(), Along::default(), ask).await {
-                Ok(_) | Err(ExecuteError::Rejected(_)) => {}
-                Err(error) => return Err(error),
+        loop {
+            let overdue = self.store.overdue_renders(OVERDUE_AT_ONCE).await?;
+            let mut ended = 0;
+            for render in &overdue {
+                let now = self.store.now().await?;
+                let ask = |_: &Render| Command::PassDeadline { now };
+                match self.renders.execute(*render, &Origin::system(), Along::default(), ask).await {
+                    Ok(executed) => ended += u32::from(!executed.recorded.is_empty()),
+                    // It ended in the last moment, and its row with it.
+                    Err(ExecuteError::Rejected(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
-            self.deadlines().remove(&(at, render));
+            if ended == 0 {
+                return Ok(());
+            }
+            tracing::info!(renders = ended, "deadlines passed");
         }
-        Ok(())
     }
 
     /// A retry's wait ends without anybody's doing.
@@ -187,7 +193,7 @@ impl Policies {
         Ok(())
     }
 
-    /// Sweeps after what ends, and learns deadlines of what begins.
+    /// Sweeps after what ends.
     async fn watch_the_log(&self) {
         loop {
             if let Err(error) = self.follow().await {
@@ -203,7 +209,6 @@ impl Policies {
     async fn follow(&self) -> Result<(), RenderError> {
         // The head first: what is appended while we look around is seen twice rather than never.
         let head = self.store.head().await?.position;
-        self.learn_deadlines().await?;
         if let Err(error) = self.sweeper.sweep_all().await {
             tracing::warn!(error = chain(&error), "storage was not swept; the next start tries again");
         }
@@ -219,36 +224,13 @@ impl Policies {
     /// What an event asks of the policies.
     pub(crate) async fn react(&self, recorded: &Recorded) -> Result<(), RenderError> {
         let Some(render) = recorded.stream_id.render() else { return Ok(()) };
-        match RenderEvent::decode(&recorded.event)? {
-            Some(RenderEvent::RenderSubmitted(submitted)) => {
-                self.deadlines().extend(submitted.deadline.map(|at| (at, render)));
-            }
-            Some(
-                RenderEvent::RenderCompleted(_)
-                | RenderEvent::RenderFailed(_)
-                | RenderEvent::RenderCancelled(_),
-            ) => {
-                self.fleet.finished(render);
-                self.sweeper.finished(render).await;
-            }
-            _ => {}
+        if let Some(
+            RenderEvent::RenderCompleted(_) | RenderEvent::RenderFailed(_) | RenderEvent::RenderCancelled(_),
+        ) = RenderEvent::decode(&recorded.event)?
+        {
+            self.fleet.finished(render);
+            self.sweeper.finished(render).await;
         }
         Ok(())
-    }
-
-    /// Deadlines of what waits at start. What was leased then is queued again by the reaper, or ends by itself; its
-    /// deadline is learnt from the next look.
-    async fn learn_deadlines(&self) -> Result<(), RenderError> {
-        let due = self.store.due_work(LOOK_AT, LOOK_AT).await?;
-        let renders: BTreeSet<RenderId> = due.iter().map(|it| it.row.render).collect();
-        for render in renders {
-            let deadline = self.renders.load(render).await?.state.facts().and_then(|facts| facts.deadline);
-            self.deadlines().extend(deadline.map(|at| (at, render)));
-        }
-        Ok(())
-    }
-
-    fn deadlines(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, RenderId)>> {
-        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,12 +17,12 @@ use crate::chain::chain;
 use crate::fleet::{Fleet, Movement, STALL_MS};
 use crate::handler::{Along, ExecuteError, Executed, Origin};
 use crate::renders::{RenderError, Renders};
-use crate::turns::Turns;
+use crate::space::Floor;
+use crate::turns::{Room, Turns};
 use crate::world::World;
 
-/// Due rows that one claim looks at, in all and of one workspace: enough to find the oldest render's rows among later
-/// ones, and rows of this engine among another's.
-const LOOK_AT: (u32, u32) = (512, 256);
+/// Due rows that one claim looks at, in all and of one workspace: enough to find rows of this engine among another's.
+const LOOK_AT: (u32, u32) = (1024, 128);
 
 /// The longest message of a fault that is kept: the log is no place for a decoder's whole output.
 const FAULT_CHARS_MAX: usize = 2_000;
@@ -36,7 +36,10 @@ pub(crate) struct Reports {
     pub(crate) renders: Arc<Renders>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) turns: Turns,
+    pub(crate) floor: Arc<Floor>,
     pub(crate) lease_ttl_ms: u64,
+    /// Renders of one workspace in work at once, where it has no setting of its own; `None`: any number.
+    pub(crate) concurrency: Option<u32>,
 }
 
 #[async_trait]
@@ -70,15 +73,23 @@ impl Reports {
     /// Offers the due slots to the worker, best first, until one is granted.
     async fn grant(&self, claim: &Claim) -> Result<Option<WorkOrder>, RenderError> {
         self.fleet.claimed_with(&claim.fingerprint, self.world.elapsed_ms());
+        // Whatever is begun needs room; what runs already goes on.
+        if self.floor.check().is_err() {
+            return Ok(None);
+        }
         let due = self.store.due_work(LOOK_AT.0, LOOK_AT.1).await?;
-        for row in self.turns.in_order(due, &claim.fingerprint) {
+        let begins = due.iter().any(|it| !it.row.begun);
+        let loads = if begins { self.store.loads().await? } else { Vec::new() };
+        let room = Room::new(self.concurrency, loads);
+        for row in self.turns.in_order(due, &claim.fingerprint, &room) {
             let Some(_in_hand) = self.turns.take(&row) else { continue };
-            match self.try_grant(claim, &row).await {
+            match self.try_grant(claim, &row, room.of(row.row.workspace)).await {
                 Ok(Some(order)) => {
                     self.turns.served(order.workspace);
                     return Ok(Some(order));
                 }
-                // Another process was faster, or the render is over: its row is gone by now.
+                // Another process was faster, or the render is over: its row is gone by now. Or its workspace is at its
+                // limit by now: the row waits.
                 Ok(None) | Err(ExecuteError::Rejected(_) | ExecuteError::GuardFailed) => {}
                 Err(error) => return Err(error),
             }
@@ -90,6 +101,7 @@ impl Reports {
         &self,
         claim: &Claim,
         row: &QueueRow,
+        most: Option<u32>,
     ) -> Result<Option<WorkOrder>, RenderError> {
         let (render, slot, workspace) = (row.row.render, row.row.slot, row.row.workspace);
         // The document first: a lease on a render that nobody can read would only have to be ended again.
@@ -112,7 +124,9 @@ impl Reports {
             })
         };
         let origin = Origin::of(Actor(claim.worker.to_string()));
-        let along = Along::guard(Guard::Queued(render, slot));
+        let mut along = Along::guard(Guard::Queued(render, slot));
+        // What was read before is judged again where nobody can come between.
+        along.guards.extend(most.filter(|_| !row.row.begun).map(|most| Guard::Room(workspace, most)));
         let Executed { after, .. } = self.renders.execute(render, &origin, along, ask).await?;
         let token = Token(after.version);
         self.fleet.leased(LeaseKey { render, slot, token }, &claim.fingerprint, self.world.elapsed_ms());

@@ -1,8 +1,9 @@
 //! The command role as the executable starts it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use api::ServiceLimits;
 use axum::Router;
 use bus::{HintBus, WorkService};
 use composition::ParseOptions;
@@ -18,6 +19,8 @@ use crate::policy::Policies;
 use crate::present::Presenter;
 use crate::renders::Renders;
 use crate::reports::Reports;
+use crate::retention::Retention;
+use crate::space::{Floor, Space};
 use crate::submit::Submissions;
 use crate::sweeper::Sweeper;
 use crate::turns::Turns;
@@ -39,6 +42,10 @@ pub struct CommandConfig {
     pub links: Arc<LinkSigner>,
     /// How long a worker's lease lasts without a heartbeat.
     pub lease_ttl_ms: u64,
+    /// What the installation allows.
+    pub limits: ServiceLimits,
+    /// The room on the disk that log and objects lie on.
+    pub space: Arc<dyn Space>,
 }
 
 /// The write side of the service. Clones are the same role.
@@ -72,7 +79,8 @@ impl CommandRole {
     /// The role in a world of its own: tests tell stories in it.
     #[must_use]
     pub fn in_world(config: CommandConfig, world: Arc<dyn World>) -> CommandRole {
-        let CommandConfig { store, vault, storage, bus, links, lease_ttl_ms } = config;
+        let CommandConfig { store, vault, storage, bus, links, lease_ttl_ms, limits, space } = config;
+        let floor = Arc::new(Floor::new(space, limits.min_free_disk_bytes));
         let renders = Arc::new(Renders::new(Arc::clone(&store), Arc::clone(&world), Arc::clone(&bus)));
         let fleet = Arc::new(Fleet::default());
         let presenter = Presenter { store: Arc::clone(&store), vault: Arc::clone(&vault), links };
@@ -89,13 +97,20 @@ impl CommandRole {
             renders: Arc::clone(&renders),
             fleet: Arc::clone(&fleet),
             turns: Turns::default(),
+            floor: Arc::clone(&floor),
             lease_ttl_ms,
+            concurrency: limits.concurrency,
         };
-        let sweeper = Sweeper {
+        let sweeper = Arc::new(Sweeper {
             storage,
             renders: Arc::clone(&renders),
             world: Arc::clone(&world),
             waiting: Mutex::new(VecDeque::new()),
+        });
+        let retention = Retention {
+            store: Arc::clone(&store),
+            sweeper: Arc::clone(&sweeper),
+            keep_ms: i64::try_from(limits.retention_s.saturating_mul(1000)).unwrap_or(i64::MAX),
         };
         let policies = Policies {
             store: Arc::clone(&store),
@@ -104,8 +119,8 @@ impl CommandRole {
             renders: Arc::clone(&renders),
             fleet,
             sweeper,
+            retention,
             lease_ttl_ms,
-            deadlines: Mutex::new(BTreeSet::new()),
         };
         let submissions = Submissions {
             store: Arc::clone(&store),
@@ -113,10 +128,12 @@ impl CommandRole {
             world,
             renders: Arc::clone(&renders),
             presenter: presenter.clone(),
+            floor,
             options: ParseOptions::default(),
+            keep_ms: limits.idempotency_retention_s.saturating_mul(1000),
         };
         CommandRole {
-            http: http::State::new(Arc::clone(&store), submissions, renders, presenter),
+            http: http::State::new(Arc::clone(&store), submissions, renders, presenter, limits),
             store,
             workspaces: Arc::new(workspaces),
             reports: Arc::new(reports),
@@ -135,7 +152,7 @@ impl CommandRole {
         Arc::clone(&self.reports) as Arc<dyn WorkService>
     }
 
-    /// Reaper, deadlines, replanner, hints and sweeper, until told to stop.
+    /// Reaper, deadlines, replanner, hints, sweeper and retention, until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         self.policies.run(stop).await;
     }

@@ -16,6 +16,7 @@ pub(crate) fn of_render(before: &Render, place: &Place, events: &[RenderEvent]) 
     let mut rows = Vec::new();
     for (event, version) in events.iter().zip(place.after.0 + 1..) {
         let was_rendering = matches!(state, Render::Rendering(_));
+        let was_begun = is_begun(&state);
         state = state.evolve(event, StreamVersion(version));
         let table = Table { render, place, state: &state };
         match event {
@@ -31,6 +32,7 @@ pub(crate) fn of_render(before: &Render, place: &Place, events: &[RenderEvent]) 
                 let key = LeaseKey { render, slot: lease.slot, token: Token(StreamVersion(version)) };
                 rows.push(SideRow::PutLease(key, lease.ttl_ms));
                 rows.push(SideRow::Dequeue(render, lease.slot));
+                rows.extend((!was_begun).then_some(SideRow::BeginRender(render, place.workspace)));
             }
             RenderEvent::LeaseExpired(e) => rows.push(SideRow::DeleteLease(render, e.slot)),
             RenderEvent::AttemptFailed(e) => rows.push(SideRow::DeleteLease(render, e.slot)),
@@ -48,18 +50,28 @@ pub(crate) fn of_render(before: &Render, place: &Place, events: &[RenderEvent]) 
                     rows.push(table.enqueue(Slot::Assemble, None));
                 }
             }
-            RenderEvent::RenderCompleted(_)
-            | RenderEvent::RenderFailed(_)
-            | RenderEvent::RenderCancelled(_) => {
-                rows.push(SideRow::ClearRender(render));
+            RenderEvent::RenderSubmitted(e) => {
+                let (workspace, deadline) = (place.workspace, e.deadline);
+                rows.push(SideRow::OpenRender { render, workspace, deadline });
             }
-            RenderEvent::RenderSubmitted(_)
-            | RenderEvent::PhaseChanged(_)
+            RenderEvent::RenderCompleted(_) => {
+                rows.push(SideRow::CloseRender(render));
+                rows.push(SideRow::PutArtifact(render));
+            }
+            RenderEvent::RenderFailed(_) | RenderEvent::RenderCancelled(_) => {
+                rows.push(SideRow::CloseRender(render));
+            }
+            RenderEvent::PhaseChanged(_)
             | RenderEvent::ProgressMarked(_)
             | RenderEvent::CancelRequested(_) => {}
         }
     }
     rows
+}
+
+/// Whether a worker has been at it: the first lease sets the stage.
+fn is_begun(state: &Render) -> bool {
+    state.facts().is_some_and(|facts| facts.stage.is_some())
 }
 
 struct Table<'s> {
@@ -77,6 +89,7 @@ impl Table<'_> {
             priority: self.state.facts().map_or(0, |facts| facts.priority),
             fingerprint: self.state.engine_for(slot).map(|engine| engine.0.clone()),
             not_before,
+            begun: is_begun(self.state),
         })
     }
 }
@@ -129,6 +142,9 @@ mod tests {
         version: StreamVersion,
         queue: BTreeMap<Slot, NewQueueRow>,
         leases: BTreeMap<Slot, Token>,
+        /// Whether it has been begun; `None`: it is no living render.
+        living: Option<bool>,
+        has_artifact: bool,
     }
 
     impl Life {
@@ -157,7 +173,10 @@ mod tests {
                     (WORKSPACE, PRIORITY, &engine),
                     "{row:?}"
                 );
+                assert_eq!(Some(row.begun), self.living, "the queue and the list agree: {row:?}");
             }
+            let begun = self.render.facts().map(|facts| facts.stage.is_some());
+            assert_eq!(self.living, begun, "after {command:?}");
         }
 
         fn write(&mut self, row: SideRow) {
@@ -170,6 +189,22 @@ mod tests {
                     self.leases.clear();
                     self.queue.clear();
                 }
+                SideRow::OpenRender { workspace, .. } => {
+                    assert_eq!((workspace, self.living.replace(false)), (WORKSPACE, None), "opened once");
+                }
+                SideRow::BeginRender(_, workspace) => {
+                    assert_eq!(
+                        (workspace, self.living.replace(true)),
+                        (WORKSPACE, Some(false)),
+                        "begun once"
+                    );
+                }
+                SideRow::CloseRender(_) => {
+                    self.leases.clear();
+                    self.queue.clear();
+                    self.living = None;
+                }
+                SideRow::PutArtifact(_) => self.has_artifact = true,
                 other => panic!("a render has no business with {other:?}"),
             }
         }
@@ -287,7 +322,7 @@ mod tests {
             artifact,
             timings: Timings::default(),
         })));
-        assert!(life.render.is_finished(), "and so it ends");
+        assert!(life.render.is_finished() && life.has_artifact, "and so it ends");
     }
 
     #[test]
@@ -297,6 +332,7 @@ mod tests {
         life.claim(Slot::Part(0));
         life.ask(Command::Cancel);
         assert!(life.queue.is_empty() && life.leases.is_empty(), "nothing is left to do");
+        assert!(!life.has_artifact, "and there is nothing to be kept");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use composition::{CONTRACT_VERSION, ParseOptions, Parsed, Problem};
+use composition::{CONTRACT_VERSION, ParseOptions, Parsed, Problem, ProblemCode};
 use domain::render::Command;
 use event_store::documents::DOCUMENT_KEY;
 use event_store::{
@@ -22,13 +22,8 @@ use thiserror::Error;
 use crate::handler::{Along, Origin};
 use crate::present::{PresentError, Presenter};
 use crate::renders::{RenderError, Renders};
+use crate::space::{Floor, TooLittleSpace};
 use crate::world::World;
-
-/// How long an idempotency key is kept.
-const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// The longest idempotency key, in characters.
-pub(crate) const KEY_CHARS_MAX: usize = 255;
 
 /// What a submission needs.
 #[derive(Debug)]
@@ -38,7 +33,10 @@ pub(crate) struct Submissions {
     pub(crate) world: Arc<dyn World>,
     pub(crate) renders: Arc<Renders>,
     pub(crate) presenter: Presenter,
+    pub(crate) floor: Arc<Floor>,
     pub(crate) options: ParseOptions,
+    /// How long an idempotency key is kept.
+    pub(crate) keep_ms: u64,
 }
 
 /// A request, authenticated and read.
@@ -69,6 +67,8 @@ pub(crate) enum SubmitError {
     Invalid(Vec<Problem>),
     #[error("could not accept the request: its idempotency key was used for another body")]
     KeyReused,
+    #[error("could not accept the request")]
+    NoSpace(#[from] TooLittleSpace),
     #[error("could not accept the request: it has no canonical form")]
     Canonical(#[source] serde_json::Error),
     #[error("could not accept the request: the workspace has no document key")]
@@ -121,8 +121,8 @@ impl Submissions {
         request: &Request,
         idempotency: Option<(&IdempotencyScope, Sha256)>,
     ) -> Result<Submitted, SubmitError> {
-        let Parsed { composition, warnings } =
-            composition::parse(&request.body, &self.options).map_err(SubmitError::Invalid)?;
+        let Parsed { composition, warnings } = self.read(&request.body).await?;
+        self.floor.check()?;
         // A composition holds strings, numbers, lists and maps with string keys: it always has a JSON form.
         let document = serde_json::to_vec(&composition).map_err(SubmitError::Canonical)?;
         let key = self.workspace_key(request.workspace).await?;
@@ -147,7 +147,7 @@ impl Submissions {
         rows.extend(idempotency.map(|(scope, body_sha256)| SideRow::PutIdempotency {
             scope: scope.clone(),
             row: IdempotencyRow { body_sha256, stream: StreamId::from(render) },
-            keep_ms: KEEP_MS,
+            keep_ms: self.keep_ms,
         }));
         let origin = Origin {
             actor: request.actor.clone(),
@@ -161,6 +161,27 @@ impl Submissions {
             JobView::fold(&executed.recorded).map_err(PresentError::from)?.ok_or(SubmitError::NoJob)?;
         tracing::info!(render.id = %render, "accepted");
         Ok(Submitted { job: self.presenter.present(&view, composition.metadata), replayed: false })
+    }
+
+    /// The composition, or all that is wrong with it: in itself, and at this moment.
+    async fn read(&self, body: &Value) -> Result<Parsed, SubmitError> {
+        let late = self.late(body).await?;
+        match (composition::parse(body, &self.options), late) {
+            (Ok(parsed), None) => Ok(parsed),
+            (Ok(_), Some(late)) => Err(SubmitError::Invalid(vec![late])),
+            (Err(problems), late) => Err(SubmitError::Invalid(problems.into_iter().chain(late).collect())),
+        }
+    }
+
+    /// A deadline that has passed before the work could begin.
+    async fn late(&self, body: &Value) -> Result<Option<Problem>, StoreError> {
+        let Some(deadline) = body.get("deadline").and_then(Value::as_str).and_then(Timestamp::parse) else {
+            return Ok(None);
+        };
+        let now = self.store.now().await?;
+        let message = format!("it is {deadline}, which has passed: it is {now} now");
+        let problem = Problem { path: "/deadline".to_owned(), code: ProblemCode::OutOfRange, message };
+        Ok((deadline <= now).then_some(problem))
     }
 
     async fn workspace_key(&self, workspace: WorkspaceId) -> Result<WorkspaceKey, SubmitError> {

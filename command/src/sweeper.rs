@@ -1,7 +1,7 @@
 //! Removes from storage what no event names: parts of finished renders, and what lost leases left behind.
 //!
-//! Promises: only keys below a finished render's own folder are removed, and never its artifact; a render that lives is
-//! left alone. Removing twice is harmless, so every process may sweep.
+//! Promises: only keys below a finished render's own folder are removed, and its artifact only when it is asked for by
+//! name; a render that lives is left alone. Removing twice is harmless, so every process may sweep.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -99,6 +99,19 @@ impl Sweeper {
             Outcome::Completed(completed) => Some(completed.artifact.object.key.as_str()),
             Outcome::Failed(_) | Outcome::Cancelled => None,
         };
+        self.remove(render, kept).await
+    }
+
+    /// Removes everything of a finished render, its artifact too.
+    pub(crate) async fn erase(&self, render: RenderId) -> Result<(), SweepError> {
+        if self.renders.load(render).await?.state.is_finished() {
+            self.remove(render, None).await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn remove(&self, render: RenderId, kept: Option<&str>) -> Result<(), SweepError> {
         for key in self.storage.list(&format!("{FOLDER}/{render}")).await? {
             if Some(key.as_str()) != kept {
                 self.storage.delete(&key).await?;

@@ -2,6 +2,7 @@
 
 mod cancelling;
 mod idempotency;
+mod limits;
 mod policies;
 mod racing;
 mod refusals;

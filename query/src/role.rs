@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use api::ServiceLimits;
 use axum::Router;
 use composition::Limits;
 use event_store::{EventStore, StoreError, Vault};
@@ -45,6 +46,8 @@ pub struct QueryOptions {
     pub webhooks: DispatcherConfig,
     /// Told by `/v1/capabilities`.
     pub limits: Limits,
+    /// Told there, too.
+    pub service_limits: ServiceLimits,
     /// The time.
     pub clock: Clock,
 }
@@ -54,6 +57,7 @@ impl Default for QueryOptions {
         QueryOptions {
             webhooks: DispatcherConfig::default(),
             limits: Limits::default(),
+            service_limits: ServiceLimits::default(),
             clock: Clock::system(),
         }
     }
@@ -85,6 +89,13 @@ pub enum OpenRoleError {
     /// A projection of an older build can't be made anew.
     #[error("could not open the read side")]
     Rebuild(#[from] RebuildError),
+}
+
+/// What the language can do, and what this service allows.
+fn capabilities(options: &QueryOptions) -> serde_json::Value {
+    let mut told = composition::capabilities(&options.limits);
+    told["service_limits"] = serde_json::json!(options.service_limits);
+    told
 }
 
 impl QueryRole {
@@ -125,7 +136,7 @@ impl QueryRole {
             jobs: render_jobs.progress(),
             deliveries: webhook_deliveries.progress(),
             clock: options.clock.clone(),
-            capabilities: composition::capabilities(&options.limits),
+            capabilities: capabilities(&options),
             closing: closing.clone(),
         });
         let dispatcher = Dispatcher::new(store, vault, outbound, db, options.clock, options.webhooks);

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use bus::{HintBus, InProcessBus, WorkBus};
 use clap::Args;
-use command::{CommandConfig, CommandRole, FirstKey};
+use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
 use compositor::GpuOptions;
 use event_store::{EventStore, SqliteStore, Vault};
 use events::WorkerId;
 use media::decoder::DecoderConfig;
 use outbound::{AllowedNetworks, Outbound, ParseNetworkError};
-use query::{QueryConfig, QueryRole};
+use query::{QueryConfig, QueryOptions, QueryRole};
 use storage::{LinkSigner, LocalStorage, Storage};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -22,6 +22,7 @@ use worker::engine::EngineWorker;
 use worker::{Assets, Engine, EngineConfig, Worker};
 
 use super::DataDir;
+use super::limits::LimitOptions;
 use crate::lifecycle::Shutdown;
 
 /// See [`super::Command::Serve`].
@@ -55,6 +56,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     network: NetworkOptions,
+
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 /// What rendering runs on.
@@ -121,7 +125,9 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let vault = Arc::new(Vault::open(&data.master_key())?);
     let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&data.log_db()).await?);
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(data.objects()).await?);
-    let links = Arc::new(LinkSigner::new(&public_url, *vault.derive("artifact links")));
+    let limits = options.limits.service_limits();
+    let keep_ms = i64::try_from(limits.retention_s.saturating_mul(1000))?;
+    let links = Arc::new(LinkSigner::new(&public_url, *vault.derive("artifact links")).keeping(keep_ms));
     let outbound = Outbound::new(options.network.allowed()?)?;
     let bus = InProcessBus::default();
 
@@ -132,20 +138,23 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         bus: Arc::new(bus.clone()),
         links: Arc::clone(&links),
         lease_ttl_ms: options.lease_ttl_ms,
+        limits: limits.clone(),
+        space: Arc::new(DiskSpace(data.data_dir.clone())),
     });
     announce(command.ensure_first_workspace(options.api_key.clone(), options.webhook_secret.clone()).await?);
     command.recover().await?;
     bus.serve(command.work_service());
 
-    let query = QueryRole::open(QueryConfig {
+    let reading = QueryConfig {
         store: Arc::clone(&store),
         vault,
         storage: Arc::clone(&storage),
         links,
         read_db: data.read_db(),
         outbound: outbound.clone(),
-    })
-    .await?;
+    };
+    let query_options = QueryOptions { service_limits: limits.clone(), ..QueryOptions::default() };
+    let query = QueryRole::open_with(reading, query_options).await?;
 
     let performer = open_engine(&options, outbound, storage).await?;
     let worker = Worker::new(
@@ -160,7 +169,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tasks.spawn(command.clone().run(shutdown.cut.clone()));
     tasks.spawn(query.clone().run(shutdown.cut.clone()));
     tasks.close();
-    let router = api::with_conventions(command.router().merge(query.router()), request_id);
+    let router = api::with_conventions(command.router().merge(query.router()), request_id, &limits);
     tracing::info!(%address, public_url, slots = options.engine.slots(), "listening");
     serve(listener, router, working, &shutdown).await?;
     tasks.wait().await;

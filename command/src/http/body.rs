@@ -7,29 +7,31 @@ use axum::http::header::CONTENT_TYPE;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-/// A body larger than allowed is read and thrown away up to this size: a client that is still sending does not look for
-/// an answer, and would see a broken connection instead of the 413.
-const DISCARDED_MAX: u64 = 32 * 1024 * 1024;
-
-/// Reads the body as JSON, of at most `max_bytes`.
+/// Reads the body as JSON, of at most `max_bytes`. A larger one is read and thrown away up to `discarded_max` bytes: a
+/// client that is still sending does not look for an answer, and would see a broken connection instead of the 413.
 ///
 /// # Errors
 /// 415 for another content type (none is taken for JSON), 413, 400.
-pub(crate) async fn read_json(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Value, ApiError> {
+pub(crate) async fn read_json(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+    discarded_max: u64,
+) -> Result<Value, ApiError> {
     if let Some(given) = headers.get(CONTENT_TYPE) {
         let given = given.to_str().unwrap_or("unreadable");
         if !is_json(given) {
             return Err(ApiError::unsupported_media_type(given));
         }
     }
-    let bytes = read(body, max_bytes).await?;
+    let bytes = read(body, max_bytes, discarded_max).await?;
     serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed_json(&error))
 }
 
-async fn read(body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
+async fn read(body: Body, max_bytes: usize, discarded_max: u64) -> Result<Vec<u8>, ApiError> {
     let too_large = || ApiError::payload_too_large(max_bytes);
     // Announced to be hopeless: not worth reading.
-    if body.size_hint().lower() > DISCARDED_MAX {
+    if body.size_hint().lower() > discarded_max {
         return Err(too_large());
     }
     let mut chunks = body.into_data_stream();
@@ -40,7 +42,7 @@ async fn read(body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
         seen = seen.saturating_add(chunk.len() as u64);
         if seen <= max_bytes as u64 {
             kept.extend_from_slice(&chunk);
-        } else if seen <= DISCARDED_MAX {
+        } else if seen <= discarded_max {
             kept = Vec::new();
         } else {
             break;

@@ -1,5 +1,6 @@
 //! `POST /v1/renders` and `DELETE /v1/renders/{id}`.
 
+use api::error::FULL_RETRY_S;
 use api::{ApiError, Caller, Detail, RequestId};
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
@@ -13,7 +14,7 @@ use super::State;
 use super::body::read_json;
 use crate::handler::{Along, ExecuteError, Origin};
 use crate::renders::RenderError;
-use crate::submit::{KEY_CHARS_MAX, Request, SubmitError, Submitted};
+use crate::submit::{Request, SubmitError, Submitted};
 
 /// Where renders are submitted; also the scope of their idempotency keys.
 pub(super) const PATH: &str = "/v1/renders";
@@ -30,8 +31,9 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let idempotency_key = idempotency_key(&headers)?;
-    let body = read_json(&headers, body, state.submissions.options.limits.body_bytes_max).await?;
+    let idempotency_key = idempotency_key(&headers, state.limits.idempotency_key_chars_max)?;
+    let body_max = state.submissions.options.limits.body_bytes_max;
+    let body = read_json(&headers, body, body_max, state.limits.body_discarded_bytes_max).await?;
     let request = Request {
         workspace: caller.workspace,
         actor: caller.actor(),
@@ -81,17 +83,17 @@ pub(super) async fn cancel(
     job.map(|job| Json(job).into_response()).ok_or_else(unknown)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Detail> {
+fn idempotency_key(headers: &HeaderMap, chars_max: usize) -> Result<Option<String>, Detail> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let fault = |code, message: String| Detail::new("Idempotency-Key", code, message);
     // Header values are bytes; ours are compared as text.
     let key = std::str::from_utf8(key.as_bytes())
         .map_err(|_bytes| fault("malformed_value", "the header is not UTF-8".to_owned()))?;
     let chars = key.chars().count();
-    if (1..=KEY_CHARS_MAX).contains(&chars) {
+    if (1..=chars_max).contains(&chars) {
         return Ok(Some(key.to_owned()));
     }
-    Err(fault("out_of_range", format!("the header has {chars} characters; allowed are 1 to {KEY_CHARS_MAX}")))
+    Err(fault("out_of_range", format!("the header has {chars} characters; allowed are 1 to {chars_max}")))
 }
 
 /// Whatever the request is called in the server's log.
@@ -116,14 +118,19 @@ fn refused(error: SubmitError) -> ApiError {
         SubmitError::KeyReused => ApiError::conflict(
             "this Idempotency-Key was used for another body; send the same body again, or a new key",
         ),
+        SubmitError::NoSpace(short) => {
+            let message = format!("{short}; what was accepted is kept, and goes on when there is room again");
+            ApiError::busy(message, FULL_RETRY_S)
+        }
         SubmitError::Execute(error) => failed(&error),
+        SubmitError::Store(error) => ApiError::of_store(&error),
         error => ApiError::internal(&error),
     }
 }
 
 fn failed(error: &RenderError) -> ApiError {
     match error {
-        ExecuteError::Store(event_store::StoreError::Stopped) => ApiError::unavailable(error),
+        ExecuteError::Store(error) => ApiError::of_store(error),
         error => ApiError::internal(error),
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use event_store::{LeaseKey, LeaseRow};
 use events::work::{Outcome, Slot};
 use events::{FaultCode, RenderEvent, RenderId};
-use serde_json::json;
 use storage::Storage;
 
-use super::service::{ENGINE, START, Service, TTL_MS, film, part, plan};
+use super::service::{ENGINE, START, Service, TTL_MS, part, plan};
 
 async fn keys(storage: &Arc<dyn Storage>, render: RenderId) -> Vec<String> {
     storage.list(&format!("renders/{render}")).await.expect("storage")
@@ -59,25 +58,6 @@ async fn a_service_that_starts_gives_out_again_what_its_last_run_held() {
     let again = service.claim().await;
     assert_eq!((again.slot, again.attempt), (held.slot, 2));
     assert!(again.token > held.token, "tokens rise");
-}
-
-#[tokio::test]
-async fn a_deadline_that_passes_ends_the_job() {
-    let service = Service::start().await;
-    let mut request = film();
-    request["deadline"] = json!(START.plus_ms(60_000).to_string());
-    let render = service.post(&request).await.render();
-    let submitted = service.recorded(render).await.remove(0);
-    service.role.policies().react(&submitted).await.expect("memory");
-    service.wait_ms(59_999);
-    service.role.policies().pass_deadlines().await.expect("memory");
-    assert_eq!(service.history(render).await.len(), 2, "it has a moment left");
-    service.wait_ms(1);
-    service.role.policies().pass_deadlines().await.expect("memory");
-    let RenderEvent::RenderFailed(failed) = service.last_event(render).await else {
-        panic!("it is too late")
-    };
-    assert_eq!(failed.fault.code, FaultCode::DeadlineExceeded);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn a_slot_that_left_the_queue_meanwhile_is_not_granted() {
     let rows = vec![SideRow::Dequeue(render, Slot::Plan)];
     service.store.append(Append { rows, ..Append::default() }).await.expect("memory");
     let claim = Claim { worker: WorkerId::new(1), fingerprint: Fingerprint(ENGINE.to_owned()) };
-    let outcome = service.role.reports().try_grant(&claim, &due).await;
+    let outcome = service.role.reports().try_grant(&claim, &due, None).await;
     assert!(matches!(outcome, Err(ExecuteError::GuardFailed)), "{outcome:?}");
     assert_eq!(service.history(render).await.len(), 2, "nothing was recorded");
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use api::ServiceLimits;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::world::World;
-use crate::{CommandConfig, CommandRole};
+use crate::{CommandConfig, CommandRole, Space};
 
 pub(super) const KEY: &str = "fl_live_the_tests_own_key";
 pub(super) const ENGINE: &str = "lavapipe";
@@ -37,6 +38,7 @@ pub(super) struct Service {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) world: Arc<StillWorld>,
     pub(super) bus: Arc<RecordingBus>,
+    pub(super) disk: Arc<StillDisk>,
     router: Router,
     _folder: TempDir,
 }
@@ -78,8 +80,19 @@ impl Service {
         service
     }
 
+    /// The same within other limits than the usual ones.
+    pub(super) async fn within(limits: ServiceLimits) -> Service {
+        let service = Service::bare_within(limits).await;
+        service.role.ensure_first_workspace(Some(KEY.to_owned()), None).await.expect("an empty store");
+        service
+    }
+
     /// A service before its first start.
     pub(super) async fn bare() -> Service {
+        Service::bare_within(ServiceLimits::default()).await
+    }
+
+    async fn bare_within(limits: ServiceLimits) -> Service {
         let folder = tempfile::tempdir().expect("a folder");
         let world = Arc::new(StillWorld::default());
         let clock = Arc::clone(&world);
@@ -87,14 +100,19 @@ impl Service {
             Arc::new(MemoryStore::with_clock(move || START.plus_ms(clock.now_ms.load(Ordering::SeqCst))));
         let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(folder.path()).await.expect("storage"));
         let bus = Arc::new(RecordingBus::default());
-        let role = role_over(&store, &storage, &bus, &world);
-        let router = api::with_conventions(role.router(), || "made-here".to_owned());
-        Service { role, store, storage, world, bus, router, _folder: folder }
+        let disk = Arc::new(StillDisk::default());
+        let role = role_over(&store, &storage, &bus, &world, &disk, limits.clone());
+        let router = api::with_conventions(role.router(), || "made-here".to_owned(), &limits);
+        Service { role, store, storage, world, bus, disk, router, _folder: folder }
     }
 
     /// Another process's role over the same log, that has heard of no worker.
     pub(super) fn another_role(&self) -> CommandRole {
-        role_over(&self.store, &self.storage, &self.bus, &self.world)
+        self.another_role_within(ServiceLimits::default())
+    }
+
+    pub(super) fn another_role_within(&self, limits: ServiceLimits) -> CommandRole {
+        role_over(&self.store, &self.storage, &self.bus, &self.world, &self.disk, limits)
     }
 
     /// Time goes by.
@@ -199,6 +217,8 @@ fn role_over(
     storage: &Arc<dyn Storage>,
     bus: &Arc<RecordingBus>,
     world: &Arc<StillWorld>,
+    disk: &Arc<StillDisk>,
+    limits: ServiceLimits,
 ) -> CommandRole {
     let config = CommandConfig {
         store: Arc::clone(store) as Arc<dyn EventStore>,
@@ -207,6 +227,8 @@ fn role_over(
         bus: Arc::clone(bus) as Arc<dyn HintBus>,
         links: Arc::new(LinkSigner::new("https://films.example", [9; 32])),
         lease_ttl_ms: TTL_MS,
+        limits,
+        space: Arc::clone(disk) as Arc<dyn Space>,
     };
     CommandRole::in_world(config, Arc::clone(world) as Arc<dyn World>)
 }
@@ -314,6 +336,24 @@ impl World for StillWorld {
 
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.now_ms.load(Ordering::SeqCst)).expect("time only goes on")
+    }
+}
+
+/// A disk with as much room as the test says.
+#[derive(Debug)]
+pub(super) struct StillDisk {
+    pub(super) free_bytes: AtomicU64,
+}
+
+impl Default for StillDisk {
+    fn default() -> StillDisk {
+        StillDisk { free_bytes: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Space for StillDisk {
+    fn free_bytes(&self) -> std::io::Result<u64> {
+        Ok(self.free_bytes.load(Ordering::SeqCst))
     }
 }
 

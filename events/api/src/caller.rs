@@ -12,9 +12,10 @@ use axum::http::request::Parts;
 use event_store::EventStore;
 use events::{Actor, KeyId, Sha256, WorkspaceId};
 
+use crate::conventions::Admission;
 use crate::error::ApiError;
 
-/// An authenticated caller. As an extractor it must come before the body's, so that nobody unknown makes us read one.
+/// An authenticated caller, within the rate of its key. As an extractor it must come before the body's, so that nobody unknown makes us read one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// Whose data they see.
@@ -31,7 +32,7 @@ impl Caller {
     pub async fn authenticate(headers: &HeaderMap, store: &dyn EventStore) -> Result<Caller, ApiError> {
         let key = bearer(headers).ok_or_else(ApiError::unauthorized)?;
         let row =
-            store.api_key(Sha256::of(key.as_bytes())).await.map_err(|error| ApiError::internal(&error))?;
+            store.api_key(Sha256::of(key.as_bytes())).await.map_err(|error| ApiError::of_store(&error))?;
         let row = row.ok_or_else(ApiError::unauthorized)?;
         Ok(Caller { workspace: row.workspace, key_id: row.key_id })
     }
@@ -52,7 +53,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Caller, ApiError> {
         let store = Arc::<dyn EventStore>::from_ref(state);
-        Caller::authenticate(&parts.headers, store.as_ref()).await
+        let caller = Caller::authenticate(&parts.headers, store.as_ref()).await?;
+        if let Some(admission) = parts.extensions.get::<Admission>() {
+            admission.admit(caller.key_id)?;
+        }
+        Ok(caller)
     }
 }
 

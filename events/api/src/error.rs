@@ -8,7 +8,11 @@ use axum::Json;
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use event_store::StoreError;
 use serde::{Deserialize, Serialize};
+
+/// When to come back to a service without space: somebody has to make some.
+pub const FULL_RETRY_S: u32 = 30;
 
 /// One fault of a request, where it is and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +149,30 @@ impl ApiError {
             .header(header::RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 
+    /// 431 `headers_too_large`: address and headers together have more than `max_bytes`.
+    #[must_use]
+    pub fn headers_too_large(max_bytes: usize) -> ApiError {
+        let message = format!(
+            "the address and the headers have more than {max_bytes} bytes, the most this service takes"
+        );
+        ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
+    /// What a bare status says, where nothing more is known: `bad_request`, `range_not_satisfiable`, …
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> ApiError {
+        let (code, message) = match status {
+            StatusCode::BAD_REQUEST => ("bad_request", "the request can't be understood"),
+            StatusCode::RANGE_NOT_SATISFIABLE => (
+                "range_not_satisfiable",
+                "the range lies beyond the end; the header Content-Range tells the size",
+            ),
+            status if status.is_server_error() => ("internal", "something failed on the server"),
+            _ => ("refused", "the request was refused; the HTTP status says why"),
+        };
+        ApiError::new(status, code, message)
+    }
+
     /// 500 `internal`: ours. Logs the error with its causes, once, here; the caller sees the request id only.
     #[must_use]
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
@@ -166,6 +194,29 @@ impl ApiError {
             "the service can't answer now; try again",
         )
         .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// 503 `unavailable`, because of what everyone asks of the service and not of this request: it passes by itself.
+    #[must_use]
+    pub fn busy(message: impl Into<String>, retry_after_s: u32) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            .header(header::RETRY_AFTER, HeaderValue::from(retry_after_s))
+    }
+
+    /// The event store failed: 503 where that passes by itself (it is starting, stopping, or out of space), else 500.
+    #[must_use]
+    pub fn of_store(error: &StoreError) -> ApiError {
+        match error {
+            StoreError::Full { .. } => {
+                tracing::error!(error = %chain(error), "the disk is full: nothing can be recorded");
+                ApiError::busy(
+                    "the service has no space left to record the request; try again later",
+                    FULL_RETRY_S,
+                )
+            }
+            StoreError::Stopped => ApiError::unavailable(error),
+            StoreError::Database { .. } | StoreError::Corrupt { .. } => ApiError::internal(error),
+        }
     }
 
     /// The HTTP code.

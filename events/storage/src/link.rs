@@ -17,7 +17,7 @@ use url::form_urlencoded;
 
 use crate::key;
 
-/// How long an artifact and its links live after the job's completion: 30 days.
+/// How long an artifact and its links live after the job's completion, unless the installation says otherwise: 30 days.
 pub const ARTIFACT_RETENTION_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// The path below which links are served.
@@ -31,6 +31,7 @@ const DOMAIN: &[u8] = b"framelane artifact link 1";
 pub struct LinkSigner {
     public_url: String,
     key: [u8; 32],
+    retention_ms: i64,
 }
 
 /// What a valid link opens.
@@ -61,7 +62,20 @@ impl LinkSigner {
     /// A signer for links below `public_url` (scheme, host, port, perhaps a path).
     #[must_use]
     pub fn new(public_url: &str, key: [u8; 32]) -> LinkSigner {
-        LinkSigner { public_url: public_url.trim_end_matches('/').to_owned(), key }
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        LinkSigner { public_url, key, retention_ms: ARTIFACT_RETENTION_MS }
+    }
+
+    /// The same where artifacts are kept for this long.
+    #[must_use]
+    pub fn keeping(self, retention_ms: i64) -> LinkSigner {
+        LinkSigner { retention_ms, ..self }
+    }
+
+    /// When the artifact of a job that was completed at this instant is deleted.
+    #[must_use]
+    pub fn kept_until(&self, completed_at: Timestamp) -> Timestamp {
+        completed_at.plus_ms(self.retention_ms)
     }
 
     /// The address of the object `key` until `expires` (rounded down to seconds).
@@ -82,7 +96,7 @@ impl LinkSigner {
     /// The address of a finished film for as long as it is kept: the same in every answer, webhook and replay.
     #[must_use]
     pub fn artifact(&self, artifact: &Artifact, completed_at: Timestamp) -> String {
-        let expires = completed_at.plus_ms(ARTIFACT_RETENTION_MS);
+        let expires = self.kept_until(completed_at);
         self.link(&artifact.object.key, &artifact.filename, Some(&artifact.content_type), expires)
     }
 

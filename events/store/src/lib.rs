@@ -22,7 +22,7 @@ pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
 pub use store::{
     ApiKeyRow, Append, AppendError, EventStore, Guard, Head, IdempotencyRow, IdempotencyScope, LeaseKey,
-    LeaseRow, NewQueueRow, QueueRow, SideRow, StoreError, StreamAppend,
+    LeaseRow, NewQueueRow, QueueRow, SideRow, StoreError, StreamAppend, WorkspaceLoad,
 };
 pub use subscription::Subscription;
 pub use vault::{Vault, VaultError, WorkspaceKey};

@@ -3,7 +3,8 @@
 //! One lock, one append at a time, plain maps searched from end to end: right before fast. Nothing outlives
 //! the process.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,7 +18,7 @@ use crate::chain;
 use crate::sequencer::batch::{Known, LeaseEnd, lease_end};
 use crate::store::{
     ApiKeyRow, Append, AppendError, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey, LeaseRow,
-    QueueRow, SideRow, StoreError,
+    QueueRow, SideRow, StoreError, WorkspaceLoad,
 };
 
 /// A log in memory.
@@ -43,9 +44,19 @@ struct Tables {
     leases: BTreeMap<(RenderId, Slot), LeaseRow>,
     /// In order of arrival.
     queue: Vec<QueueRow>,
+    renders: BTreeMap<RenderId, LivingRender>,
+    artifacts: BTreeMap<RenderId, Timestamp>,
     api_keys: Vec<ApiKeyRow>,
     workspaces: Vec<WorkspaceId>,
+    concurrency: HashMap<WorkspaceId, u32>,
     secrets: HashMap<(WorkspaceId, String), Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct LivingRender {
+    workspace: WorkspaceId,
+    deadline: Option<Timestamp>,
+    begun: bool,
 }
 
 impl Default for MemoryStore {
@@ -101,6 +112,7 @@ impl Tables {
             .map(|(slot, row)| (*slot, LeaseEnd { token: row.key.token, expires_at: row.expires_at }))
             .collect();
         known.queued = self.queue.iter().map(|it| (it.row.render, it.row.slot)).collect();
+        known.begun = self.begun();
         let recorded = known.admit(append)?;
         self.check_event_ids(&recorded)?;
         self.versions = known.versions;
@@ -152,9 +164,24 @@ impl Tables {
             SideRow::Dequeue(render, slot) => {
                 self.queue.retain(|it| (it.row.render, it.row.slot) != (render, slot))
             }
-            SideRow::ClearRender(render) => {
-                self.leases.retain(|(of, _), _| *of != render);
-                self.queue.retain(|it| it.row.render != render);
+            SideRow::ClearRender(render) => self.clear(render),
+            SideRow::OpenRender { render, workspace, deadline } => {
+                self.renders.insert(render, LivingRender { workspace, deadline, begun: false });
+            }
+            SideRow::BeginRender(render, _) => {
+                if let Some(living) = self.renders.get_mut(&render) {
+                    living.begun = true;
+                }
+            }
+            SideRow::CloseRender(render) => {
+                self.clear(render);
+                self.renders.remove(&render);
+            }
+            SideRow::PutArtifact(render) => {
+                self.artifacts.insert(render, now);
+            }
+            SideRow::DeleteArtifact(render) => {
+                self.artifacts.remove(&render);
             }
             SideRow::PutApiKey(row) => {
                 self.api_keys.retain(|it| it.key_sha256 != row.key_sha256);
@@ -166,16 +193,33 @@ impl Tables {
                     self.workspaces.push(workspace);
                 }
             }
+            SideRow::SetConcurrency(workspace, concurrency) => {
+                self.concurrency.remove(&workspace);
+                self.concurrency.extend(concurrency.map(|most| (workspace, most)));
+            }
             SideRow::PutSecret { workspace, name, bytes } => {
                 self.secrets.insert((workspace, name), bytes);
             }
         }
     }
 
-    /// The queue in its order of service. The sort is stable: equals stay in order of arrival.
+    fn clear(&mut self, render: RenderId) {
+        self.leases.retain(|(of, _), _| *of != render);
+        self.queue.retain(|it| it.row.render != render);
+    }
+
+    fn begun(&self) -> HashMap<WorkspaceId, u32> {
+        let mut begun = HashMap::new();
+        for living in self.renders.values().filter(|living| living.begun) {
+            *begun.entry(living.workspace).or_default() += 1;
+        }
+        begun
+    }
+
+    /// The queue in each workspace's own order of service. The sort is stable: equals stay in order of arrival.
     fn in_turn(&self) -> Vec<&QueueRow> {
         let mut queue: Vec<_> = self.queue.iter().collect();
-        queue.sort_by_key(|it| (std::cmp::Reverse(it.row.priority), it.enqueued_at));
+        queue.sort_by_key(|it| (Reverse(it.row.priority), !it.row.begun, it.row.render));
         queue
     }
 }
@@ -261,20 +305,68 @@ impl EventStore for MemoryStore {
     async fn due_work(&self, limit: u32, per_workspace: u32) -> Result<Vec<QueueRow>, StoreError> {
         let now = (self.clock)();
         let tables = self.tables();
-        let mut taken: HashMap<WorkspaceId, u32> = HashMap::new();
+        let mut taken: HashMap<(WorkspaceId, bool), u32> = HashMap::new();
         let due =
             tables.in_turn().into_iter().filter(|it| it.row.not_before.is_none_or(|instant| instant <= now));
-        let fair = due.filter(|it| {
-            let taken = taken.entry(it.row.workspace).or_default();
+        let few = due.filter(|it| {
+            let taken = taken.entry((it.row.workspace, it.row.begun)).or_default();
             *taken += 1;
             *taken <= per_workspace
         });
-        Ok(fair.take(limit as usize).cloned().collect())
+        let mut turns: HashMap<(WorkspaceId, i32), u32> = HashMap::new();
+        let mut fair: Vec<_> = few
+            .map(|it| {
+                let turn = turns.entry((it.row.workspace, it.row.priority)).or_default();
+                *turn += 1;
+                (*turn, it)
+            })
+            .collect();
+        fair.sort_by_key(|(turn, it)| (Reverse(it.row.priority), *turn, it.row.render));
+        Ok(fair.into_iter().take(limit as usize).map(|(_, it)| it.clone()).collect())
     }
 
     async fn queue_position(&self, render: RenderId) -> Result<Option<u64>, StoreError> {
         let tables = self.tables();
-        Ok(tables.in_turn().iter().position(|it| it.row.render == render).map(|before| before as u64))
+        let mut waiting: Vec<_> =
+            tables.in_turn().into_iter().filter(|it| !it.row.begun).map(|it| it.row.render).collect();
+        waiting.dedup();
+        Ok(waiting.iter().position(|it| *it == render).map(|before| before as u64))
+    }
+
+    async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {
+        let tables = self.tables();
+        let begun = tables.begun();
+        let known: BTreeSet<_> = begun.keys().chain(tables.concurrency.keys()).copied().collect();
+        let loaded = known.into_iter().map(|workspace| WorkspaceLoad {
+            workspace,
+            begun: begun.get(&workspace).copied().unwrap_or(0),
+            concurrency: tables.concurrency.get(&workspace).copied(),
+        });
+        Ok(loaded.collect())
+    }
+
+    async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError> {
+        let now = (self.clock)();
+        let tables = self.tables();
+        let mut overdue: Vec<_> = tables
+            .renders
+            .iter()
+            .filter_map(|(render, living)| Some((living.deadline.filter(|at| *at <= now)?, *render)))
+            .collect();
+        overdue.sort_unstable();
+        Ok(overdue.into_iter().take(limit as usize).map(|(_, render)| render).collect())
+    }
+
+    async fn artifacts_finished_by(
+        &self,
+        instant: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<RenderId>, StoreError> {
+        let tables = self.tables();
+        let mut kept: Vec<_> =
+            tables.artifacts.iter().filter(|(_, at)| **at <= instant).map(|(id, at)| (*at, *id)).collect();
+        kept.sort_unstable();
+        Ok(kept.into_iter().take(limit as usize).map(|(_, render)| render).collect())
     }
 
     async fn document(&self, workspace: WorkspaceId, sha256: Sha256) -> Result<Option<Vec<u8>>, StoreError> {

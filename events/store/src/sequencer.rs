@@ -238,7 +238,13 @@ impl Batch {
 
 /// One failure, told to several.
 fn shared(error: &Arc<StoreError>) -> StoreError {
-    StoreError::Database { doing: "writing a batch", source: Box::new(Arc::clone(error)) }
+    let source = Box::new(Arc::clone(error));
+    match **error {
+        StoreError::Full { .. } => StoreError::Full { source },
+        StoreError::Database { .. } | StoreError::Corrupt { .. } | StoreError::Stopped => {
+            StoreError::Database { doing: "writing a batch", source }
+        }
+    }
 }
 
 /// What became of a batch's requests, in their order.

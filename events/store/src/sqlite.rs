@@ -15,7 +15,7 @@ use crate::chain;
 use crate::sequencer::Sequencer;
 use crate::store::{
     ApiKeyRow, Append, AppendError, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey, LeaseRow,
-    QueueRow, StoreError,
+    QueueRow, StoreError, WorkspaceLoad,
 };
 use crate::subscription::check_contiguous;
 use clock::NOW;
@@ -58,9 +58,17 @@ impl SqliteStore {
     }
 }
 
+/// SQLite's result code for a file that could not grow.
+const SQLITE_FULL: &str = "13";
+
 /// What a driver's error becomes.
 fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database { doing, source: Box::new(source) }
+    move |error| {
+        let code = error.as_database_error().and_then(|error| error.code());
+        let is_full = code.is_some_and(|code| code == SQLITE_FULL);
+        let source = Box::new(error);
+        if is_full { StoreError::Full { source } } else { StoreError::Database { doing, source } }
+    }
 }
 
 async fn read_head(pool: &SqlitePool) -> Result<Head, sqlx::Error> {
@@ -147,6 +155,22 @@ impl EventStore for SqliteStore {
         queue::position(&self.readers, render).await.map_err(failed("reading a place in the queue"))
     }
 
+    async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {
+        queue::loads(&self.readers).await.map_err(failed("counting renders in work"))
+    }
+
+    async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError> {
+        queue::overdue(&self.readers, limit).await.map_err(failed("reading deadlines"))
+    }
+
+    async fn artifacts_finished_by(
+        &self,
+        instant: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<RenderId>, StoreError> {
+        queue::finished_by(&self.readers, instant, limit).await.map_err(failed("reading artifacts' ages"))
+    }
+
     async fn document(&self, workspace: WorkspaceId, sha256: Sha256) -> Result<Option<Vec<u8>>, StoreError> {
         sqlx::query_scalar("SELECT bytes FROM documents WHERE workspace_id = ? AND sha256 = ?")
             .bind(workspace.to_string())
@@ -221,5 +245,106 @@ impl EventStore for SqliteStore {
             .await
             .map_err(failed("reading its clock"))?;
         row.try_get(0).map(Timestamp).map_err(failed("reading its clock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{Actor, EncodedEvent, EventId, NewEvent};
+
+    use super::*;
+    use crate::audit::{Verdict, verify};
+    use crate::store::{SideRow, StreamAppend};
+
+    const OWNER: WorkspaceId = WorkspaceId::new(1);
+
+    /// A render's first event with a document of 64 KiB.
+    fn submission(number: u8) -> Append {
+        let event = NewEvent {
+            event_id: EventId::new(u128::from(number)),
+            event: EncodedEvent { event_type: "Tested".to_owned(), schema_version: 1, data: b"{}".to_vec() },
+            workspace_id: OWNER,
+            correlation_id: "req_1".to_owned(),
+            causation_id: None,
+            actor: Actor::system(),
+            traceparent: None,
+        };
+        let stream = StreamId::from(RenderId::new(u128::from(number)));
+        let part = StreamAppend { stream, expected: StreamVersion(0), events: vec![event] };
+        let bytes = vec![number; 64 << 10];
+        let document = SideRow::PutDocument { workspace: OWNER, sha256: Sha256([number; 32]), bytes };
+        Append { streams: vec![part], rows: vec![document], ..Append::default() }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_whole_appends_and_harms_nothing() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("log.db");
+        let mut writer = open::writer(&path).await.expect("a new file");
+        // SQLite's own limit takes the same way as a disk's: the file can't grow.
+        sqlx::raw_sql("PRAGMA max_page_count = 128").execute(&mut writer).await.expect("a limit");
+        let readers = open::readers(&path).await.expect("connections");
+        let sequencer = Sequencer::start(SqliteLedger::new(writer), Position(0));
+        let store: std::sync::Arc<dyn EventStore> = std::sync::Arc::new(SqliteStore { readers, sequencer });
+        let mut stored = 0;
+        let refused = loop {
+            match store.append(submission(stored + 1)).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, AppendError::Store(StoreError::Full { .. })), "got {refused:?}");
+        assert!(stored > 0, "some fit");
+        for number in [stored + 1, stored + 2] {
+            let again = store.append(submission(number)).await;
+            assert!(matches!(again, Err(AppendError::Store(StoreError::Full { .. }))), "got {again:?}");
+            let half = store.document(OWNER, Sha256([number; 32])).await.expect("reading goes on");
+            assert_eq!(half, None, "nothing of a refused append is left");
+        }
+        assert_eq!(store.head().await.expect("reading goes on").position, Position(u64::from(stored)));
+        // What needs no room still gets through, and the log is whole.
+        let verdict = verify(&store, None, |_| {}).await.expect("reading goes on");
+        assert!(matches!(verdict, Verdict::Intact(_)), "got {verdict:?}");
+        drop(store);
+        let store = SqliteStore::open(&path).await.expect("it opens with more room");
+        let recorded = store.append(submission(stored + 1)).await.expect("and goes on where it was");
+        assert_eq!(recorded[0].position, Position(u64::from(stored) + 1));
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_first_schema_is_brought_up_to_date_with_what_its_log_tells() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("log.db");
+        let mut old = open::with_schema(&path, 1).await.expect("a file of the first schema");
+        let lives = [
+            ("RenderSubmitted", r#"{"deadline":9000000000000000}"#, 1, 1),
+            ("LeaseGranted", "{}", 1, 2),
+            ("RenderSubmitted", r#"{"deadline":null}"#, 2, 1),
+            ("RenderSubmitted", r#"{"deadline":1}"#, 3, 1),
+            ("RenderCompleted", "{}", 3, 2),
+        ];
+        for ((event_type, data, number, version), position) in lives.into_iter().zip(1_i64..) {
+            sqlx::query(
+                "INSERT INTO events (position, event_id, stream_id, stream_version, type, schema_version, \
+                 workspace_id, correlation_id, actor, recorded_at, data, hash) \
+                 VALUES (?1, randomblob(16), ?2, ?3, ?4, 1, ?5, 'r', 'system', ?1, ?6, randomblob(32))",
+            )
+            .bind(position)
+            .bind(RenderId::new(number).to_string())
+            .bind(version)
+            .bind(event_type)
+            .bind(OWNER.to_string())
+            .bind(data.as_bytes())
+            .execute(&mut old)
+            .await
+            .expect("an event");
+        }
+        drop(old);
+        let store = SqliteStore::open(&path).await.expect("it is brought up to date");
+        let load = WorkspaceLoad { workspace: OWNER, begun: 1, concurrency: None };
+        assert_eq!(store.loads().await.expect("to read"), [load]);
+        assert_eq!(store.overdue_renders(10).await.expect("to read"), [], "what is over is never late");
+        let kept = store.artifacts_finished_by(Timestamp(5), 10).await.expect("to read");
+        assert_eq!(kept, [RenderId::new(3)]);
     }
 }

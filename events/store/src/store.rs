@@ -48,12 +48,26 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// Ends every lease at once: an embedded service that starts knows that none of its workers lives.
     async fn expire_all_leases(&self) -> Result<(), StoreError>;
 
-    /// Work-queue rows that are due (by the store's clock): priority first, then oldest, at most `limit`, at
-    /// most `per_workspace` of one workspace.
+    /// Work-queue rows that are due (by the store's clock), at most `limit`: priority first; then the workspaces
+    /// take turns, each with what belongs to begun renders before what begins one, the oldest render first. Of
+    /// one workspace there are at most `per_workspace` rows of begun renders, and as many that begin one.
     async fn due_work(&self, limit: u32, per_workspace: u32) -> Result<Vec<QueueRow>, StoreError>;
 
-    /// How many rows wait before this render's first one (0: it is next); `None` where it has none.
+    /// How many renders are to be begun before this one (0: it is next); `None` where it does not wait to be.
     async fn queue_position(&self, render: RenderId) -> Result<Option<u64>, StoreError>;
+
+    /// How much is in work, of each workspace that has anything in work or a concurrency of its own.
+    async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError>;
+
+    /// Living renders whose deadline has passed, by the store's clock, the longest overdue first.
+    async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError>;
+
+    /// Renders whose artifact is kept and was finished at or before `instant`, the oldest first.
+    async fn artifacts_finished_by(
+        &self,
+        instant: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<RenderId>, StoreError>;
 
     /// The bytes of a document.
     async fn document(&self, workspace: WorkspaceId, sha256: Sha256) -> Result<Option<Vec<u8>>, StoreError>;
@@ -127,14 +141,33 @@ pub enum SideRow {
     Enqueue(NewQueueRow),
     /// A slot is claimed or void.
     Dequeue(RenderId, Slot),
-    /// Everything of a render leaves queue and leases: it is over.
+    /// Everything of a render leaves queue and leases: what it was to do is void.
     ClearRender(RenderId),
+    /// A render lives.
+    OpenRender {
+        /// Which.
+        render: RenderId,
+        /// Whose.
+        workspace: WorkspaceId,
+        /// When it is of no use any more.
+        deadline: Option<Timestamp>,
+    },
+    /// A worker is at a render for the first time.
+    BeginRender(RenderId, WorkspaceId),
+    /// A render is over: nothing of it is left in queue and leases.
+    CloseRender(RenderId),
+    /// A render's artifact is kept from now on.
+    PutArtifact(RenderId),
+    /// A render's artifact has been deleted.
+    DeleteArtifact(RenderId),
     /// A key opens its workspace.
     PutApiKey(ApiKeyRow),
     /// A key opens nothing any more.
     DeleteApiKey(Sha256),
     /// A workspace exists.
     PutWorkspace(WorkspaceId),
+    /// How many renders of a workspace may be in work at once; `None`: as many as the installation's setting says.
+    SetConcurrency(WorkspaceId, Option<u32>),
     /// Keeps a sealed secret (replaces an older one of that name).
     PutSecret {
         /// Whose.
@@ -164,6 +197,8 @@ pub enum Guard {
     LeaseExpired(LeaseKey),
     /// The slot's queue row exists (it has not been claimed by someone else).
     Queued(RenderId, Slot),
+    /// Fewer renders of the workspace are in work than this many.
+    Room(WorkspaceId, u32),
 }
 
 /// A lease, by render, slot and token.
@@ -203,6 +238,8 @@ pub struct NewQueueRow {
     pub fingerprint: Option<String>,
     /// Not before this instant.
     pub not_before: Option<Timestamp>,
+    /// Whether a worker has been at the render before: such work goes before work that begins one.
+    pub begun: bool,
 }
 
 /// A claimable slot.
@@ -212,6 +249,17 @@ pub struct QueueRow {
     pub row: NewQueueRow,
     /// When.
     pub enqueued_at: Timestamp,
+}
+
+/// What a workspace has in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkspaceLoad {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// Renders that have been begun and are not over.
+    pub begun: u32,
+    /// How many it may have, where it has a setting of its own.
+    pub concurrency: Option<u32>,
 }
 
 /// An idempotency key's scope: workspace, path and the key's digest.
@@ -251,6 +299,13 @@ pub enum StoreError {
     Database {
         /// What was being done.
         doing: &'static str,
+        /// The driver's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no space left to write in; what was stored before is whole.
+    #[error("could not write to the event store: no space is left")]
+    Full {
         /// The driver's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,

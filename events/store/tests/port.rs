@@ -94,6 +94,10 @@ port_tests! {
     queue:
         work_is_due_by_priority_and_then_by_age,
         no_workspace_fills_the_page,
+        what_was_begun_goes_before_what_would_be_and_neither_hides_the_other,
+        workspaces_take_turns_within_a_priority,
+        the_load_of_a_workspace_is_what_it_has_begun,
+        no_more_is_begun_than_there_is_room_for,
         work_is_not_due_before_its_time,
         a_slot_is_claimed_by_one_of_many,
         enqueuing_again_keeps_the_turn,
@@ -104,5 +108,7 @@ port_tests! {
         a_document_is_kept_once_per_workspace,
         a_key_opens_its_workspace_until_it_is_deleted,
         a_secret_is_replaced,
-        workspaces_are_listed_oldest_first;
+        workspaces_are_listed_oldest_first,
+        a_deadline_passes_while_its_render_lives,
+        an_artifact_is_kept_until_it_is_deleted;
 }

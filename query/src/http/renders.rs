@@ -90,7 +90,7 @@ pub(crate) async fn read(
 /// `GET /v1/renders/{id}/download`: to a fresh signed link.
 ///
 /// # Errors
-/// 401, 404, 409 while there is no film.
+/// 401, 404, 409 while there is no film, 410 once it has been deleted.
 pub(crate) async fn download(
     State(state): State<QueryState>,
     caller: Caller,
@@ -105,7 +105,14 @@ pub(crate) async fn download(
             view.status.as_str()
         )));
     };
-    let expires = state.clock.now().plus_ms(DOWNLOAD_LINK_MS);
+    let now = state.clock.now();
+    let kept_until = state.links.kept_until(view.completed_at.unwrap_or(view.updated_at));
+    if kept_until <= now {
+        return Err(ApiError::gone(format!(
+            "the film of {id} was kept until {kept_until} and has been deleted"
+        )));
+    }
+    let expires = now.plus_ms(DOWNLOAD_LINK_MS).min(kept_until);
     let link =
         state.links.link(&artifact.object.key, &artifact.filename, Some(&artifact.content_type), expires);
     Ok((StatusCode::FOUND, [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".to_owned())]))

@@ -69,6 +69,7 @@ impl Life {
             priority: 0,
             fingerprint: None,
             not_before: None,
+            begun: false,
         };
         let events = [submitted(sha256, document), queued()];
         life.append_with(store, &events, vec![row, SideRow::Enqueue(queue)]).await;

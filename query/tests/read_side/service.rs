@@ -111,7 +111,8 @@ impl Service {
         };
         let options = QueryOptions { webhooks, ..QueryOptions::default() };
         let role = QueryRole::open_with(config, options).await.expect("opens");
-        let router = api::with_conventions(role.router(), || "request".to_owned());
+        let router =
+            api::with_conventions(role.router(), || "request".to_owned(), &api::ServiceLimits::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(role.run(stop.clone()));
         self.running = Some(Running { router, task, stop });

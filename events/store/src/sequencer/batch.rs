@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use events::{Position, Recorded, RenderId, Sha256, Slot, StreamId, StreamVersion, Timestamp, Token};
+use events::{
+    Position, Recorded, RenderId, Sha256, Slot, StreamId, StreamVersion, Timestamp, Token, WorkspaceId,
+};
 
 use crate::chain;
 use crate::store::{Append, AppendError, Guard, Head, IdempotencyScope, LeaseKey, SideRow, StreamAppend};
@@ -21,6 +23,8 @@ pub(crate) struct Needs {
     pub(crate) leases: BTreeSet<(RenderId, Slot)>,
     /// Which slots' queue rows.
     pub(crate) queued: BTreeSet<(RenderId, Slot)>,
+    /// How much of which workspaces is in work.
+    pub(crate) begun: BTreeSet<WorkspaceId>,
 }
 
 impl Needs {
@@ -35,6 +39,7 @@ impl Needs {
             match guard {
                 Guard::LeaseExpired(key) => self.leases.insert((key.render, key.slot)),
                 Guard::Queued(render, slot) => self.queued.insert((*render, *slot)),
+                Guard::Room(workspace, _) => self.begun.insert(*workspace),
             };
         }
     }
@@ -66,6 +71,8 @@ pub(crate) struct Known {
     pub(crate) leases: HashMap<(RenderId, Slot), LeaseEnd>,
     /// Needed slots that have a queue row.
     pub(crate) queued: HashSet<(RenderId, Slot)>,
+    /// Renders in work of the needed workspaces; absent is 0.
+    pub(crate) begun: HashMap<WorkspaceId, u32>,
 }
 
 impl Known {
@@ -79,6 +86,7 @@ impl Known {
             taken: HashSet::new(),
             leases: HashMap::new(),
             queued: HashSet::new(),
+            begun: HashMap::new(),
         }
     }
 
@@ -102,6 +110,7 @@ impl Known {
                 .get(&(*render, *slot))
                 .is_none_or(|lease| lease.token != *token || lease.expires_at <= self.now),
             Guard::Queued(render, slot) => self.queued.contains(&(*render, *slot)),
+            Guard::Room(workspace, max) => self.begun.get(workspace).is_none_or(|begun| begun < max),
         };
         match guards.iter().find(|guard| !holds(guard)) {
             Some(guard) => Err(AppendError::GuardFailed(guard.clone())),
@@ -159,11 +168,17 @@ impl Known {
             SideRow::Dequeue(render, slot) => {
                 self.queued.remove(&(*render, *slot));
             }
-            SideRow::ClearRender(render) => {
+            // Whose render closes is not told: a place that becomes free here counts from the next batch on.
+            SideRow::ClearRender(render) | SideRow::CloseRender(render) => {
                 self.leases.retain(|(of, _), _| of != render);
                 self.queued.retain(|(of, _)| of != render);
             }
-            SideRow::PutDocument { .. }
+            SideRow::BeginRender(_, workspace) => *self.begun.entry(*workspace).or_default() += 1,
+            SideRow::OpenRender { .. }
+            | SideRow::PutArtifact(_)
+            | SideRow::DeleteArtifact(_)
+            | SideRow::SetConcurrency(..)
+            | SideRow::PutDocument { .. }
             | SideRow::PutIdempotency { .. }
             | SideRow::PutApiKey(_)
             | SideRow::DeleteApiKey(_)

@@ -1,7 +1,9 @@
 //! The sequencer's transactions, on the one connection that writes.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use events::{Position, Recorded, Sha256, StreamId, StreamVersion, Timestamp, Token};
+use events::{Position, Recorded, Sha256, StreamId, StreamVersion, Timestamp, Token, WorkspaceId};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -101,6 +103,22 @@ impl SqliteLedger {
         }
         Ok(())
     }
+
+    async fn learn_begun(
+        &mut self,
+        workspaces: &BTreeSet<WorkspaceId>,
+        known: &mut Known,
+    ) -> Result<(), sqlx::Error> {
+        for workspace in workspaces {
+            let begun: u32 =
+                sqlx::query_scalar("SELECT count(*) FROM renders WHERE workspace_id = ? AND begun = 1")
+                    .bind(workspace.to_string())
+                    .fetch_one(&mut self.connection)
+                    .await?;
+            known.begun.insert(*workspace, begun);
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -123,7 +141,8 @@ impl Ledger for SqliteLedger {
     async fn learn(&mut self, needs: &Needs, known: &mut Known) -> Result<(), StoreError> {
         self.learn_versions(needs, known).await.map_err(failed("reading stream versions"))?;
         self.learn_scopes(&needs.scopes, known).await.map_err(failed("reading idempotency keys"))?;
-        self.learn_slots(needs, known).await.map_err(failed("reading leases and queue"))
+        self.learn_slots(needs, known).await.map_err(failed("reading leases and queue"))?;
+        self.learn_begun(&needs.begun, known).await.map_err(failed("counting renders in work"))
     }
 
     async fn write(

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
 use super::clock::NOW;
-use crate::store::{LeaseKey, LeaseRow, NewQueueRow, QueueRow};
+use crate::store::{LeaseKey, LeaseRow, NewQueueRow, QueueRow, WorkspaceLoad};
 
 /// See [`crate::EventStore::due_work`].
 ///
@@ -23,14 +23,19 @@ pub(super) async fn due_work(
              SELECT min(workspace_id) FROM work_queue \
              UNION ALL \
              SELECT (SELECT min(workspace_id) FROM work_queue WHERE workspace_id > waiting.workspace_id) \
-             FROM waiting WHERE waiting.workspace_id IS NOT NULL) \
-         SELECT render_id, slot, work_queue.workspace_id, priority, fingerprint, not_before, enqueued_at \
-         FROM moment CROSS JOIN waiting CROSS JOIN work_queue ON work_queue.arrival IN ( \
+             FROM waiting WHERE waiting.workspace_id IS NOT NULL), \
+         kinds(begun) AS (VALUES (0), (1)) \
+         SELECT render_id, slot, work_queue.workspace_id, priority, fingerprint, not_before, \
+             work_queue.begun, enqueued_at \
+         FROM moment CROSS JOIN waiting CROSS JOIN kinds CROSS JOIN work_queue ON work_queue.arrival IN ( \
              SELECT arrival FROM work_queue AS own \
-             WHERE own.workspace_id = waiting.workspace_id \
+             WHERE own.workspace_id = waiting.workspace_id AND own.begun = kinds.begun \
              AND coalesce(own.not_before, moment.now) <= moment.now \
-             ORDER BY own.priority DESC, own.enqueued_at, own.arrival LIMIT ?) \
-         ORDER BY priority DESC, enqueued_at, arrival LIMIT ?"
+             ORDER BY own.priority DESC, own.render_id, own.arrival LIMIT ?) \
+         ORDER BY priority DESC, row_number() OVER ( \
+                 PARTITION BY work_queue.workspace_id, priority \
+                 ORDER BY work_queue.begun DESC, render_id, arrival), \
+             render_id, arrival LIMIT ?"
     ))
     .bind(per_workspace)
     .bind(limit)
@@ -44,17 +49,57 @@ pub(super) async fn due_work(
 /// See [`crate::EventStore::queue_position`].
 pub(super) async fn position(pool: &SqlitePool, render: RenderId) -> Result<Option<u64>, sqlx::Error> {
     let before: Option<i64> = sqlx::query_scalar(
-        "WITH first AS (SELECT priority, enqueued_at, arrival FROM work_queue WHERE render_id = ? \
-             ORDER BY priority DESC, enqueued_at, arrival LIMIT 1) \
-         SELECT (SELECT count(*) FROM work_queue AS other WHERE other.priority > first.priority) \
-              + (SELECT count(*) FROM work_queue AS other WHERE other.priority = first.priority \
-                 AND (other.enqueued_at, other.arrival) < (first.enqueued_at, first.arrival)) \
-         FROM first",
+        "WITH own AS (SELECT priority, render_id FROM work_queue WHERE render_id = ? AND begun = 0 LIMIT 1) \
+         SELECT (SELECT count(DISTINCT render_id) FROM work_queue AS other \
+                 WHERE other.begun = 0 AND other.priority > own.priority) \
+              + (SELECT count(DISTINCT render_id) FROM work_queue AS other \
+                 WHERE other.begun = 0 AND other.priority = own.priority AND other.render_id < own.render_id) \
+         FROM own",
     )
     .bind(render.to_string())
     .fetch_optional(pool)
     .await?;
     Ok(before.map(i64::cast_unsigned))
+}
+
+/// See [`crate::EventStore::loads`].
+pub(super) async fn loads(pool: &SqlitePool) -> Result<Vec<WorkspaceLoad>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT workspace_id, count(*), \
+             (SELECT concurrency FROM workspaces WHERE workspaces.workspace_id = renders.workspace_id) \
+         FROM renders WHERE begun = 1 GROUP BY workspace_id \
+         UNION ALL \
+         SELECT workspace_id, 0, concurrency FROM workspaces WHERE concurrency IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM renders WHERE renders.workspace_id = workspaces.workspace_id AND begun = 1)",
+    )
+    .fetch_all(pool)
+    .await?;
+    let load = |row: &SqliteRow| {
+        let (workspace, begun, concurrency) = (parsed(row, 0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok(WorkspaceLoad { workspace, begun, concurrency })
+    };
+    rows.iter().map(load).collect()
+}
+
+/// See [`crate::EventStore::overdue_renders`].
+pub(super) async fn overdue(pool: &SqlitePool, limit: u32) -> Result<Vec<RenderId>, sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "SELECT render_id FROM renders WHERE deadline <= ",
+        NOW!(),
+        " ORDER BY deadline LIMIT ?"
+    ));
+    rows.bind(limit).fetch_all(pool).await?.iter().map(|row| parsed(row, 0)).collect()
+}
+
+/// See [`crate::EventStore::artifacts_finished_by`].
+pub(super) async fn finished_by(
+    pool: &SqlitePool,
+    instant: Timestamp,
+    limit: u32,
+) -> Result<Vec<RenderId>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT render_id FROM artifacts WHERE finished_at <= ? ORDER BY finished_at LIMIT ?");
+    rows.bind(instant.0).bind(limit).fetch_all(pool).await?.iter().map(|row| parsed(row, 0)).collect()
 }
 
 /// See [`crate::EventStore::expired_leases`].
@@ -81,8 +126,9 @@ fn queue_row(row: &SqliteRow) -> Result<QueueRow, sqlx::Error> {
             priority: row.try_get(3)?,
             fingerprint: row.try_get(4)?,
             not_before: row.try_get::<Option<i64>, _>(5)?.map(Timestamp),
+            begun: row.try_get(6)?,
         },
-        enqueued_at: Timestamp(row.try_get(6)?),
+        enqueued_at: Timestamp(row.try_get(7)?),
     })
 }
 

@@ -32,12 +32,39 @@ pub(super) async fn write(
         SideRow::Enqueue(row) => return enqueue(connection, now, row).await,
         SideRow::Dequeue(render, slot) => return dequeue(connection, *render, *slot).await,
         SideRow::ClearRender(render) => return clear_render(connection, *render).await,
+        SideRow::OpenRender { render, workspace, deadline } => {
+            sqlx::query("INSERT OR REPLACE INTO renders (render_id, workspace_id, deadline) VALUES (?, ?, ?)")
+                .bind(render.to_string())
+                .bind(workspace.to_string())
+                .bind(deadline.map(|instant| instant.0))
+        }
+        // Of a render that is not there nothing can be begun: a log from elsewhere may know it, this table does not.
+        SideRow::BeginRender(render, _) => {
+            sqlx::query("UPDATE renders SET begun = 1 WHERE render_id = ?").bind(render.to_string())
+        }
+        SideRow::CloseRender(render) => {
+            clear_render(&mut *connection, *render).await?;
+            sqlx::query("DELETE FROM renders WHERE render_id = ?").bind(render.to_string())
+        }
+        SideRow::PutArtifact(render) => {
+            sqlx::query("INSERT OR REPLACE INTO artifacts (render_id, finished_at) VALUES (?, ?)")
+                .bind(render.to_string())
+                .bind(now.0)
+        }
+        SideRow::DeleteArtifact(render) => {
+            sqlx::query("DELETE FROM artifacts WHERE render_id = ?").bind(render.to_string())
+        }
         SideRow::PutApiKey(row) => return put_api_key(connection, row).await,
         SideRow::DeleteApiKey(sha256) => {
             sqlx::query("DELETE FROM api_keys WHERE key_sha256 = ?").bind(sha256.0.to_vec())
         }
         SideRow::PutWorkspace(workspace) => {
             sqlx::query("INSERT INTO workspaces (workspace_id) VALUES (?) ON CONFLICT DO NOTHING")
+                .bind(workspace.to_string())
+        }
+        SideRow::SetConcurrency(workspace, concurrency) => {
+            sqlx::query("UPDATE workspaces SET concurrency = ? WHERE workspace_id = ?")
+                .bind(*concurrency)
                 .bind(workspace.to_string())
         }
         SideRow::PutSecret { workspace, name, bytes } => {
@@ -114,10 +141,10 @@ async fn enqueue(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO work_queue \
-         (render_id, slot, workspace_id, priority, fingerprint, not_before, enqueued_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (render_id, slot) DO UPDATE SET \
+         (render_id, slot, workspace_id, priority, fingerprint, not_before, begun, enqueued_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (render_id, slot) DO UPDATE SET \
          workspace_id = excluded.workspace_id, priority = excluded.priority, \
-         fingerprint = excluded.fingerprint, not_before = excluded.not_before",
+         fingerprint = excluded.fingerprint, not_before = excluded.not_before, begun = excluded.begun",
     )
     .bind(row.render.to_string())
     .bind(row.slot.to_string())
@@ -125,6 +152,7 @@ async fn enqueue(
     .bind(row.priority)
     .bind(row.fingerprint.as_deref())
     .bind(row.not_before.map(|instant| instant.0))
+    .bind(row.begun)
     .bind(now.0)
     .execute(connection)
     .await

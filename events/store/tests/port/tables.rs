@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_store::{ApiKeyRow, Append, AppendError, EventStore, IdempotencyRow, IdempotencyScope, SideRow};
 use events::{KeyId, Sha256, WorkspaceId};
 
-use super::{OTHER, OWNER, part, put, stream, streams};
+use super::{OTHER, OWNER, part, put, render, stream, streams};
 
 fn scope(path: &str, key: u8) -> IdempotencyScope {
     IdempotencyScope { workspace: OWNER, path: path.to_owned(), key_sha256: Sha256([key; 32]) }
@@ -101,4 +101,31 @@ pub(crate) async fn workspaces_are_listed_oldest_first(store: Arc<dyn EventStore
         put(&*store, vec![SideRow::PutWorkspace(workspace)]).await;
     }
     assert_eq!(store.workspaces().await.unwrap(), [OTHER, OWNER]);
+}
+
+pub(crate) async fn a_deadline_passes_while_its_render_lives(store: Arc<dyn EventStore>) {
+    let now = store.now().await.unwrap();
+    let open = |number, deadline| SideRow::OpenRender { render: render(number), workspace: OWNER, deadline };
+    let rows = vec![
+        open(1, None),
+        open(2, Some(now.plus_ms(3_600_000))),
+        open(3, Some(now.plus_ms(-1))),
+        open(4, Some(now.plus_ms(-2))),
+    ];
+    put(&*store, rows).await;
+    assert_eq!(store.overdue_renders(10).await.unwrap(), [render(4), render(3)]);
+    assert_eq!(store.overdue_renders(1).await.unwrap(), [render(4)], "at most as many as asked for");
+    put(&*store, vec![SideRow::CloseRender(render(4))]).await;
+    assert_eq!(store.overdue_renders(10).await.unwrap(), [render(3)]);
+}
+
+pub(crate) async fn an_artifact_is_kept_until_it_is_deleted(store: Arc<dyn EventStore>) {
+    put(&*store, vec![SideRow::PutArtifact(render(1))]).await;
+    put(&*store, vec![SideRow::PutArtifact(render(2))]).await;
+    let now = store.now().await.unwrap();
+    assert_eq!(store.artifacts_finished_by(now.plus_ms(-3_600_000), 10).await.unwrap(), [], "too young");
+    assert_eq!(store.artifacts_finished_by(now, 10).await.unwrap(), [render(1), render(2)]);
+    assert_eq!(store.artifacts_finished_by(now, 1).await.unwrap(), [render(1)], "the oldest first");
+    put(&*store, vec![SideRow::DeleteArtifact(render(1))]).await;
+    assert_eq!(store.artifacts_finished_by(now, 10).await.unwrap(), [render(2)]);
 }

@@ -63,6 +63,7 @@ fn enqueue() -> SideRow {
         priority: 0,
         fingerprint: None,
         not_before: None,
+        begun: false,
     })
 }
 
