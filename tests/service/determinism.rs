@@ -27,3 +27,26 @@ async fn one_slot_and_four_make_the_same_bytes() {
     }
     assert!(digests.iter().all(|digest| *digest == digests[0]), "four renders, one digest: {digests:?}");
 }
+
+#[tokio::test]
+async fn films_that_are_rendered_at_once_do_not_mix() {
+    // Films without sources have equal plans: nothing but the job tells them apart.
+    let system = System::start(&[], &["--slots", "4"]).await;
+    let films: Vec<_> = (0..6)
+        .map(|n| {
+            small(
+                5.0,
+                json!([{ "type": "text", "text": format!("film {n}"), "duration": 5, "font_size": 60 }]),
+            )
+        })
+        .collect();
+    let mut together = Vec::new();
+    for film in &films {
+        together.push(system.service.submit(film).await);
+    }
+    for (film, id) in films.iter().zip(together) {
+        let (at_once, _) = system.service.film(&id).await;
+        let (alone, _) = system.service.film(&system.service.submit(film).await).await;
+        assert_eq!(at_once["output"]["sha256"], alone["output"]["sha256"], "{}", film["elements"][0]["text"]);
+    }
+}

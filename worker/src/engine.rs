@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use composition::Composition;
 use compositor::{CanvasKind, Gpu, GpuOptions, OpenGpuError};
-use events::Sha256;
 use events::job::ProgressStage;
 use events::render::{Artifact, Plan, StoredObject, StoredPart, Timings};
 use events::work::{Fingerprint, Outcome, Slot, WorkOrder, object_key};
+use events::{RenderId, Sha256};
 use media::decoder::{DecoderConfig, DecoderHost, SandboxStatus, StartError};
 use scene::{FontError, FontFiles, FontSet};
 use storage::Storage;
@@ -59,9 +59,12 @@ pub struct Engine {
     fingerprint: Fingerprint,
     clock: StageClock,
     files: AtomicU64,
-    /// The renders in hand, newest last, by the digest of their plan's detail.
-    prepared: Mutex<Vec<(Sha256, Arc<Prepared>)>>,
+    /// The renders in hand, newest last.
+    prepared: Mutex<Vec<(PreparedKey, Arc<Prepared>)>>,
 }
+
+/// What tells prepared renders apart. The plan's detail alone does not: films of the same sources, or of none, share it.
+type PreparedKey = (RenderId, Sha256);
 
 /// Why there is no engine.
 #[derive(Debug, Error)]
@@ -216,11 +219,11 @@ impl Engine {
         &self,
         composition: Composition,
         detail: PlanDetail,
-        digest: Sha256,
+        key: PreparedKey,
         control: &Control,
     ) -> Result<Arc<Prepared>, Failure> {
         let known = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, prepared)) = known().iter().find(|(known, _)| *known == digest) {
+        if let Some((_, prepared)) = known().iter().find(|(known, _)| *known == key) {
             return Ok(Arc::clone(prepared));
         }
         let mut files = Vec::new();
@@ -234,17 +237,17 @@ impl Engine {
         }
         let (prepared, _warned_when_planned) = Prepared::new(composition, detail, files, &self.fonts)?;
         let prepared = Arc::new(prepared);
-        self.keep(digest, Arc::clone(&prepared));
+        self.keep(key, Arc::clone(&prepared));
         Ok(prepared)
     }
 
-    fn keep(&self, digest: Sha256, prepared: Arc<Prepared>) {
+    fn keep(&self, key: PreparedKey, prepared: Arc<Prepared>) {
         let mut kept = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(known, _)| *known != digest);
+        kept.retain(|(known, _)| *known != key);
         if kept.len() == PREPARED_MAX {
             kept.remove(0);
         }
-        kept.push((digest, prepared));
+        kept.push((key, prepared));
     }
 }
 
@@ -302,7 +305,7 @@ impl EngineWorker {
         let stored = self.runtime.block_on(self.storage.put_bytes(&key, &bytes));
         stored.map_err(|error| Failure::internal("store the plan", &error))?;
         let detail = StoredObject { key, sha256, size_bytes: bytes.len() as u64 };
-        self.engine.keep(sha256, Arc::new(planned.prepared));
+        self.engine.keep((order.render, sha256), Arc::new(planned.prepared));
         Ok(Outcome::Planned(Plan {
             // Counted by the command side; what stands here does not matter.
             generation: 1,
@@ -328,7 +331,7 @@ impl EngineWorker {
         let bytes = std::fs::read(path).map_err(|error| Failure::internal("read the plan", &error))?;
         let detail =
             serde_json::from_slice(&bytes).map_err(|error| Failure::internal("read the plan", &error))?;
-        self.engine.prepare(composition, detail, plan.detail.sha256, control)
+        self.engine.prepare(composition, detail, (order.render, plan.detail.sha256), control)
     }
 
     fn assemble(
