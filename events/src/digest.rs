@@ -17,6 +17,13 @@ impl Sha256 {
         Sha256(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Its first half: enough to make an identifier from what it stands for.
+    #[must_use]
+    pub fn first_128_bits(&self) -> u128 {
+        let (bits, _) = self.0.split_first_chunk().expect("a digest has more than 16 bytes");
+        u128::from_be_bytes(*bits)
+    }
+
     /// Reads 64 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Sha256> {

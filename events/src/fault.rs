@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::redact::redact;
+
 /// The job error codes of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,4 +76,18 @@ pub struct Fault {
     pub path: Option<String>,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+}
+
+impl Fault {
+    /// The fault as it may leave the house.
+    #[must_use]
+    pub fn without_secrets(&self) -> Fault {
+        Fault {
+            code: self.code,
+            message: redact(&self.message),
+            element_id: self.element_id.as_deref().map(redact),
+            path: self.path.as_deref().map(redact),
+            retryable: self.retryable,
+        }
+    }
 }

@@ -92,6 +92,10 @@ ids! {
     EventId = "evt";
     /// One webhook delivery: an event on its way to an endpoint.
     DeliveryId = "dlv";
+    /// One attempt of a delivery.
+    AttemptId = "att";
+    /// A webhook endpoint.
+    WebhookId = "wh";
     /// A worker process, from its start to its end.
     WorkerId = "worker";
 }

@@ -107,6 +107,28 @@ pub struct Job {
     pub attempt: u32,
     /// Where the time went.
     pub timings: Option<Timings>,
+    /// What the request comes down to once every default is filled in.
+    pub resolved: Resolved,
+    /// Jobs that start before this one; only while it waits, and only where a single job is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u64>,
+}
+
+/// A request's frame with every default filled in; what the plan finds out is `null` until there is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// `mp4`, `png`, …
+    pub output_format: String,
+    /// Canvas pixels.
+    pub width: u32,
+    /// Canvas pixels.
+    pub height: u32,
+    /// Frames a second, `30` or `30000/1001`.
+    pub frame_rate: String,
+    /// Seconds; `null` where only the sources tell and no plan has looked at them yet.
+    pub duration: Option<f64>,
+    /// Frames of the whole film; `null` until planned.
+    pub frame_count: Option<u64>,
 }
 
 /// A finished film as clients see it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::envelope::{Recorded, StreamVersion};
 use crate::fault::Fault;
 use crate::id::{RenderId, WorkspaceId};
-use crate::job::{Job, JobKind, JobOutput, JobStatus, ProgressStage};
+use crate::job::{Job, JobKind, JobOutput, JobStatus, ProgressStage, Resolved};
 use crate::render::{Artifact, RenderEvent, SubmissionWarning, Timings};
 use crate::time::Timestamp;
 use crate::upcast::DecodeError;
@@ -45,6 +45,8 @@ pub struct JobView {
     pub attempt: u32,
     /// Once completed.
     pub timings: Option<Timings>,
+    /// The request with its defaults, then what the plan has found out.
+    pub resolved: Resolved,
     /// The last event folded.
     pub version: StreamVersion,
 }
@@ -80,7 +82,12 @@ impl JobView {
                 view.progress_stage.get_or_insert(ProgressStage::Downloading);
             }
             RenderEvent::RenderPlanned(planned) => {
-                view.warnings.extend(planned.plan.warnings.iter().cloned())
+                // A film planned anew finds the same things suspicious again.
+                let news = planned.plan.warnings.iter().filter(|warning| !view.warnings.contains(warning));
+                let news: Vec<_> = news.cloned().collect();
+                view.warnings.extend(news);
+                view.resolved.duration = Some(planned.plan.duration);
+                view.resolved.frame_count = Some(planned.plan.frames);
             }
             RenderEvent::PhaseChanged(phase) => view.progress_stage = Some(phase.stage),
             RenderEvent::ProgressMarked(progress) => {
@@ -127,6 +134,14 @@ impl JobView {
             warnings: submitted.warnings.clone(),
             attempt: 0,
             timings: None,
+            resolved: Resolved {
+                output_format: submitted.output_format.clone(),
+                width: submitted.width,
+                height: submitted.height,
+                frame_rate: submitted.frame_rate.clone(),
+                duration: submitted.duration,
+                frame_count: None,
+            },
             version: recorded.stream_version,
         })
     }
@@ -143,7 +158,7 @@ impl JobView {
         StreamId::from(self.id)
     }
 
-    /// The public job. `link` makes the signed address of an artifact.
+    /// The public job, without its place in the queue. `link` makes the signed address of an artifact.
     #[must_use]
     pub fn present(&self, metadata: BTreeMap<String, String>, link: impl FnOnce(&Artifact) -> String) -> Job {
         Job {
@@ -157,12 +172,14 @@ impl JobView {
             progress_percent: self.progress_percent,
             progress_stage: self.progress_stage,
             output: self.artifact.as_ref().map(|artifact| present_output(artifact, link(artifact))),
-            error: self.error.clone(),
+            error: self.error.as_ref().map(Fault::without_secrets),
             metadata,
             completed_at: self.completed_at.map(|at| at.to_string()),
             warnings: self.warnings.clone(),
             attempt: self.attempt,
             timings: self.timings,
+            resolved: self.resolved.clone(),
+            queue_position: None,
         }
     }
 }

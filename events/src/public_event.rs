@@ -1,4 +1,5 @@
-//! What leaves the house: internal events in the contract's words, without workers, keys of storage, or addresses.
+//! What leaves the house: internal events in the contract's words, without workers, keys of storage, or what is secret
+//! in addresses, and never larger than [`EVENT_BYTES_MAX`].
 //!
 //! `/events`, SSE and NATS all show these. An internal event that tells clients nothing maps to `None`.
 
@@ -7,16 +8,26 @@ use serde_json::{Value, json};
 
 use crate::envelope::Recorded;
 use crate::id::{EventId, RenderId};
-use crate::render::RenderEvent;
+use crate::redact::redact;
+use crate::render::{RenderEvent, SubmissionWarning};
 use crate::upcast::DecodeError;
+
+/// The largest event, bytes of JSON.
+pub const EVENT_BYTES_MAX: usize = 256 * 1024;
+
+/// The part of it that warnings may take: all else is a few texts of [`crate::redact::TEXT_CHARS_MAX`] at most.
+const WARNINGS_BYTES_MAX: usize = 128 * 1024;
 
 /// An event as subscribers see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PublicEvent {
     /// The log's event id.
     pub id: EventId,
-    /// The log's position: rises, with gaps where events are internal.
+    /// The log's position: rises, with gaps where events are internal. What `after` and `Last-Event-ID` mean in the
+    /// workspace's events.
     pub sequence: u64,
+    /// Its place in the job's history, likewise: what they mean there.
+    pub version: u64,
     /// `render.submitted`, …
     #[serde(rename = "type")]
     pub event_type: &'static str,
@@ -39,6 +50,7 @@ impl PublicEvent {
         Ok(face(&event).map(|(event_type, data)| PublicEvent {
             id: recorded.event_id,
             sequence: recorded.position.0,
+            version: recorded.stream_version.0,
             event_type,
             created_at: recorded.recorded_at.to_string(),
             render_id,
@@ -56,13 +68,17 @@ impl PublicEvent {
 /// Name and data of an internal event's public face.
 fn face(event: &RenderEvent) -> Option<(&'static str, Value)> {
     Some(match event {
-        RenderEvent::RenderSubmitted(e) => (
-            "render.submitted",
-            json!({
-                "output_format": e.output_format, "width": e.width, "height": e.height, "duration": e.duration,
-                "frame_rate": e.frame_rate, "priority": e.priority, "warnings": e.warnings,
-            }),
-        ),
+        RenderEvent::RenderSubmitted(e) => {
+            let (warnings, omitted) = shown(&e.warnings);
+            (
+                "render.submitted",
+                json!({
+                    "output_format": e.output_format, "width": e.width, "height": e.height, "duration": e.duration,
+                    "frame_rate": e.frame_rate, "priority": e.priority, "warnings": warnings,
+                    "warnings_omitted": omitted,
+                }),
+            )
+        }
         RenderEvent::RenderQueued(e) => (
             "render.queued",
             json!({ "reason": e.reason, "not_before": e.not_before.map(|at| at.to_string()) }),
@@ -72,13 +88,16 @@ fn face(event: &RenderEvent) -> Option<(&'static str, Value)> {
         }
         RenderEvent::LeaseExpired(e) => ("render.slot_lost", json!({ "slot": e.slot })),
         RenderEvent::SlotReleased(e) => ("render.slot_released", json!({ "slot": e.slot })),
-        RenderEvent::RenderPlanned(e) => (
-            "render.planned",
-            json!({
-                "frames": e.plan.frames, "duration": e.plan.duration, "parts": e.plan.parts.len(),
-                "audio": e.plan.audio, "warnings": e.plan.warnings,
-            }),
-        ),
+        RenderEvent::RenderPlanned(e) => {
+            let (warnings, omitted) = shown(&e.plan.warnings);
+            (
+                "render.planned",
+                json!({
+                    "frames": e.plan.frames, "duration": e.plan.duration, "parts": e.plan.parts.len(),
+                    "audio": e.plan.audio, "warnings": warnings, "warnings_omitted": omitted,
+                }),
+            )
+        }
         RenderEvent::PhaseChanged(e) => ("render.phase_changed", json!({ "stage": e.stage })),
         RenderEvent::ProgressMarked(e) => {
             ("render.progress", json!({ "progress_percent": e.percent, "progress_stage": e.stage }))
@@ -88,7 +107,7 @@ fn face(event: &RenderEvent) -> Option<(&'static str, Value)> {
             json!({ "slot": e.part.slot, "frames": e.part.frames, "size_bytes": e.part.object.size_bytes }),
         ),
         RenderEvent::AttemptFailed(e) => {
-            ("render.attempt_failed", json!({ "slot": e.slot, "error": e.fault }))
+            ("render.attempt_failed", json!({ "slot": e.slot, "error": e.fault.without_secrets() }))
         }
         RenderEvent::CancelRequested(_) => return None,
         RenderEvent::RenderCancelled(_) => ("render.cancelled", json!({})),
@@ -100,6 +119,115 @@ fn face(event: &RenderEvent) -> Option<(&'static str, Value)> {
                 "content_type": e.artifact.content_type, "sha256": e.artifact.object.sha256, "timings": e.timings,
             }),
         ),
-        RenderEvent::RenderFailed(e) => ("render.failed", json!({ "error": e.fault })),
+        RenderEvent::RenderFailed(e) => ("render.failed", json!({ "error": e.fault.without_secrets() })),
     })
+}
+
+/// Warnings without secrets, as many as fit, and how many do not.
+fn shown(warnings: &[SubmissionWarning]) -> (Vec<SubmissionWarning>, usize) {
+    let mut room = WARNINGS_BYTES_MAX;
+    let mut fitting = Vec::new();
+    for warning in warnings {
+        let warning = SubmissionWarning {
+            code: redact(&warning.code),
+            message: redact(&warning.message),
+            severity: redact(&warning.severity),
+            path: redact(&warning.path),
+        };
+        let bytes = serde_json::to_vec(&warning).map_or(usize::MAX, |json| json.len() + 1);
+        let Some(left) = room.checked_sub(bytes) else { break };
+        room = left;
+        fitting.push(warning);
+    }
+    let omitted = warnings.len() - fitting.len();
+    (fitting, omitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::{AttemptFailed, RenderFailed, RenderPlanned, RenderSubmitted};
+    use crate::{
+        Actor, EncodedEvent, Fault, FaultCode, Position, Sha256, Slot, StreamId, StreamVersion, Timestamp,
+        Token, WorkspaceId,
+    };
+
+    /// The worst text for JSON: every character becomes six bytes.
+    fn worst() -> String {
+        "\u{1}".repeat(20_000)
+    }
+
+    fn public(event: EncodedEvent) -> PublicEvent {
+        let recorded = Recorded {
+            event_id: EventId::new(1),
+            stream_id: StreamId::from(RenderId::new(1)),
+            stream_version: StreamVersion(3),
+            position: Position(9),
+            event,
+            workspace_id: WorkspaceId::new(1),
+            correlation_id: String::new(),
+            causation_id: None,
+            actor: Actor::system(),
+            traceparent: None,
+            recorded_at: Timestamp(1_800_000_000_000_000),
+            hash: Sha256::of(&[]),
+        };
+        PublicEvent::of(&recorded).expect("decodes").expect("it is public")
+    }
+
+    fn warnings() -> Vec<SubmissionWarning> {
+        let warning = SubmissionWarning {
+            code: worst(),
+            message: worst(),
+            severity: "warning".to_owned(),
+            path: worst(),
+        };
+        vec![warning; 50]
+    }
+
+    fn fault() -> Fault {
+        let (element_id, path) = (Some(worst()), Some(worst()));
+        Fault { code: FaultCode::Internal, message: worst(), element_id, path, retryable: false }
+    }
+
+    fn sample<T: serde::de::DeserializeOwned>(json: &str) -> T {
+        serde_json::from_str(json).expect("a sample")
+    }
+
+    #[test]
+    fn no_event_is_larger_than_256_kib_whatever_is_in_it() {
+        let submitted: RenderSubmitted = sample(include_str!("../wire/RenderSubmitted.1.json"));
+        let submitted = RenderSubmitted { warnings: warnings(), ..submitted };
+        let mut planned: RenderPlanned = sample(include_str!("../wire/RenderPlanned.1.json"));
+        planned.plan.warnings = warnings();
+        let failed = AttemptFailed { slot: Slot::Plan, token: Token(StreamVersion(2)), fault: fault() };
+        for event in [
+            RenderEvent::RenderSubmitted(submitted),
+            RenderEvent::RenderPlanned(planned),
+            RenderEvent::AttemptFailed(failed),
+            RenderEvent::RenderFailed(RenderFailed { fault: fault() }),
+        ] {
+            let event = public(event.encode());
+            let bytes = serde_json::to_vec(&event).expect("JSON").len();
+            assert!(bytes <= EVENT_BYTES_MAX, "{} has {bytes} bytes", event.event_type);
+        }
+    }
+
+    #[test]
+    fn warnings_that_do_not_fit_are_counted() {
+        let submitted: RenderSubmitted = sample(include_str!("../wire/RenderSubmitted.1.json"));
+        let submitted = RenderSubmitted { warnings: warnings(), ..submitted };
+        let data = public(RenderEvent::RenderSubmitted(submitted).encode()).data;
+        let shown = data["warnings"].as_array().expect("a list").len();
+        assert!(shown > 0, "those that fit are there");
+        assert_eq!(data["warnings_omitted"], 50 - shown, "the others are counted");
+    }
+
+    #[test]
+    fn a_fault_leaves_without_query_and_password() {
+        let message = "could not fetch http://me:pw@h.example/a?key=1: refused".to_owned();
+        let fault = Fault { message, ..fault() };
+        let data = public(RenderEvent::RenderFailed(RenderFailed { fault }).encode()).data;
+        assert_eq!(data["error"]["message"], "could not fetch http://h.example/a… refused");
+    }
 }
