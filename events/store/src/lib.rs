@@ -1,8 +1,8 @@
 //! The event log: the port, its adapters, the hash chain, and the vault that seals what callers wrote.
 //!
-//! [`store`] is the port; [`memory`] is the reference adapter, [`sqlite`] the one that lasts. Readers follow
-//! the log with a [`Subscription`]; [`audit`] proves that nothing was altered; [`vault`] and [`documents`]
-//! keep what must not be readable in the file.
+//! [`store`] is the port; [`memory`] is the reference adapter, [`sqlite`] the one that lasts, in a file kept as
+//! [`sqlite_file`] says. Readers follow the log with a [`Subscription`]; [`audit`] proves that nothing was altered;
+//! [`vault`] and [`documents`] keep what must not be readable in the file.
 //!
 //! Must not know: what events mean (see `events`), what documents mean (see `composition`).
 
@@ -12,6 +12,7 @@ pub mod documents;
 pub mod memory;
 mod sequencer;
 pub mod sqlite;
+pub mod sqlite_file;
 pub mod store;
 pub mod subscription;
 pub mod vault;
@@ -19,7 +20,8 @@ pub mod vault;
 pub use audit::{Verdict, verify};
 pub use documents::{ReadDocumentError, read_document, seal_document};
 pub use memory::MemoryStore;
-pub use sqlite::{OpenError, SqliteStore};
+pub use sqlite::SqliteStore;
+pub use sqlite_file::{OpenError, SqliteFile};
 pub use store::{
     ApiKeyRow, Append, AppendError, EventStore, Guard, Head, IdempotencyRow, IdempotencyScope, LeaseKey,
     LeaseRow, NewQueueRow, QueueRow, SideRow, StoreError, StreamAppend, WorkspaceLoad,

@@ -262,6 +262,18 @@ impl EventStore for MemoryStore {
         Ok(tables.events.iter().skip(start).take(limit as usize).cloned().collect())
     }
 
+    async fn read_workspace_after(
+        &self,
+        workspace: WorkspaceId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let tables = self.tables();
+        let start = usize::try_from(after.0).unwrap_or(usize::MAX);
+        let own = tables.events.iter().skip(start).filter(|event| event.workspace_id == workspace);
+        Ok(own.take(limit as usize).cloned().collect())
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         Ok(self.tables().head())
     }

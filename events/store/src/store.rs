@@ -32,6 +32,15 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// there is none.
     async fn read_after(&self, checkpoint: Position, limit: u32) -> Result<Vec<Recorded>, StoreError>;
 
+    /// A workspace's events with `position > after`, in order, at most `limit`. Unlike [`EventStore::read_after`]'s
+    /// they have gaps, where other workspaces' events lie.
+    async fn read_workspace_after(
+        &self,
+        workspace: WorkspaceId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, StoreError>;
+
     /// The last position and its hash; position 0 and 32 zero bytes for the empty log.
     async fn head(&self) -> Result<Head, StoreError>;
 

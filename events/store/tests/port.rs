@@ -83,6 +83,7 @@ port_tests! {
         a_waiting_reader_is_woken_by_a_commit,
         a_reader_ahead_of_the_log_is_told,
         a_stream_is_read_in_pieces,
+        a_workspaces_events_are_read_in_the_logs_order,
         an_untouched_log_verifies,
         an_anchor_of_another_log_is_noticed;
     leases:

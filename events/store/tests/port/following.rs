@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use event_store::{EventStore, StoreError, Subscription, Verdict, verify};
-use events::{Position, Sha256, StreamVersion};
+use events::{Position, Sha256, StreamVersion, WorkspaceId};
 
-use super::{part, stream, streams};
+use super::{OTHER, OWNER, part, stream, streams};
 
 pub(crate) async fn many_writers_and_a_restarting_reader_meet_every_event_once(store: Arc<dyn EventStore>) {
     const WRITERS: u128 = 16;
@@ -80,6 +80,24 @@ pub(crate) async fn a_stream_is_read_in_pieces(store: Arc<dyn EventStore>) {
     let piece = store.load_after(&stream(2), StreamVersion(2), 2).await.unwrap();
     assert_eq!(piece.iter().map(|it| it.stream_version.0).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(store.load_after(&stream(2), StreamVersion(5), 2).await.unwrap(), []);
+}
+
+pub(crate) async fn a_workspaces_events_are_read_in_the_logs_order(store: Arc<dyn EventStore>) {
+    for number in 1..=6 {
+        let mut part = part(stream(number), 0, 2);
+        let workspace = if number % 2 == 0 { OWNER } else { OTHER };
+        part.events.iter_mut().for_each(|event| event.workspace_id = workspace);
+        store.append(streams(vec![part])).await.unwrap();
+    }
+    let positions = async |after, limit| {
+        let page = store.read_workspace_after(OWNER, Position(after), limit).await.unwrap();
+        page.iter().map(|it| it.position.0).collect::<Vec<_>>()
+    };
+    assert_eq!(positions(0, 10).await, [3, 4, 7, 8, 11, 12]);
+    assert_eq!(positions(3, 2).await, [4, 7], "a page begins behind its place");
+    assert_eq!(positions(5, 10).await, [7, 8, 11, 12], "which need not be one of the workspace's own");
+    assert_eq!(positions(12, 10).await, Vec::<u64>::new());
+    assert_eq!(store.read_workspace_after(WorkspaceId::new(9), Position(0), 10).await.unwrap(), []);
 }
 
 pub(crate) async fn an_untouched_log_verifies(store: Arc<dyn EventStore>) {
