@@ -6,13 +6,17 @@
 pub mod caller;
 pub mod conventions;
 pub mod error;
+pub mod fresh;
 pub mod limits;
+pub mod listener;
 pub mod page;
 pub mod rate;
 
 pub use caller::Caller;
 pub use conventions::{RequestId, with_conventions};
 pub use error::{ApiError, Detail};
+pub use fresh::fresh;
 pub use limits::ServiceLimits;
+pub use listener::PatientListener;
 pub use page::{Page, decode_cursor, encode_cursor, parse_limit};
 pub use rate::RateLimit;

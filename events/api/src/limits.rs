@@ -1,6 +1,7 @@
 //! The service's own limits, in one table. `GET /v1/capabilities` tells them as `service_limits`, beside the `limits` of a
 //! composition; the flags of `framelane serve` set those that an installation may choose.
 
+use events::public_event::EVENT_BYTES_MAX;
 use serde::Serialize;
 
 use crate::rate::RateLimit;
@@ -25,6 +26,14 @@ pub struct ServiceLimits {
     pub body_discarded_bytes_max: u64,
     /// Bytes of all headers of a request. Beyond: 431.
     pub header_bytes_max: usize,
+    /// Event streams open at once. Beyond: 429.
+    pub event_streams_max: usize,
+    /// Those of one workspace. Beyond: 429.
+    pub event_streams_per_workspace_max: usize,
+    /// Bytes of one event's JSON. Beyond: its warnings are counted instead of listed.
+    pub event_bytes_max: usize,
+    /// Seconds that a client may take no byte of what is ready for it. Beyond: the connection is dropped.
+    pub write_deadline_s: u64,
     /// API keys of one workspace. Beyond: 409.
     pub api_keys_max: usize,
     /// Characters of the name of a key or a workspace. Beyond: 422.
@@ -51,6 +60,10 @@ impl Default for ServiceLimits {
             idempotency_key_chars_max: 255,
             body_discarded_bytes_max: 32 << 20,
             header_bytes_max: 64 << 10,
+            event_streams_max: 2048,
+            event_streams_per_workspace_max: 512,
+            event_bytes_max: EVENT_BYTES_MAX,
+            write_deadline_s: 30,
             api_keys_max: 100,
             name_chars_max: 100,
         }
