@@ -3,7 +3,8 @@
 //! | method and path | file |
 //! | --- | --- |
 //! | GET `/v1/renders`, `/v1/renders/{id}`, `…/{id}/download` | [`renders`] |
-//! | GET `/v1/renders/{id}/events` | [`events`] |
+//! | GET `/v1/renders/{id}/events`, `/v1/events` | [`events`], as streams [`event_stream`] |
+//! | GET `/v1/renders/{id}/deliveries` | [`deliveries`] |
 //! | GET, HEAD `/v1/artifacts/{key}` (signed) | [`artifacts`] |
 //! | GET `/v1/capabilities` (no key) | [`capabilities`] |
 //! | GET `/healthz`, `/readyz` (no key) | [`health`] |
@@ -11,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::events::RenderId;
+use ::events::{Position, RenderId};
 use api::ApiError;
 use axum::Router;
 use axum::extract::FromRef;
@@ -21,11 +22,16 @@ use storage::{LinkSigner, Storage};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::documents::Documents;
+use crate::feed::Feed;
+use crate::http::event_stream::Seats;
 use crate::progress::Progress;
 use crate::read_db::ReadDb;
 
 pub(crate) mod artifacts;
 pub(crate) mod capabilities;
+pub(crate) mod deliveries;
+pub(crate) mod event_stream;
 pub(crate) mod events;
 pub(crate) mod health;
 mod query_string;
@@ -34,6 +40,17 @@ pub(crate) mod renders;
 
 /// How long a request waits for the projector to have come as far as the log was when it arrived.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What someone who has looked at the rows learns of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// They saw everything.
+    None,
+    /// There was more: the rows have it now.
+    Applied,
+    /// There was more, and the rows still lack it.
+    Late,
+}
 
 /// What the endpoints work with.
 #[derive(Debug, Clone)]
@@ -45,6 +62,11 @@ pub(crate) struct Parts {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) links: Arc<LinkSigner>,
     pub(crate) db: ReadDb,
+    pub(crate) documents: Documents,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) seats: Arc<Seats>,
+    /// How long an event stream is silent at most.
+    pub(crate) heartbeat: Duration,
     pub(crate) jobs: Arc<Progress>,
     pub(crate) deliveries: Arc<Progress>,
     pub(crate) clock: Clock,
@@ -60,15 +82,24 @@ impl QueryState {
     /// Waits until the read models show everything that was in the log when this was called, within reason: whoever
     /// has just written reads what they wrote.
     async fn read_your_writes(&self) -> Result<(), ApiError> {
-        let head = self.store.head().await.map_err(|error| ApiError::internal(&error))?;
-        if !self.jobs.reached(head.position, PATIENCE).await {
-            tracing::warn!(
-                head = head.position.0,
-                applied = self.jobs.position().0,
-                "an answer is older than the log: the projector lags"
-            );
+        self.wait_for_news(self.jobs.position()).await.map(drop)
+    }
+
+    /// The same for someone who has looked at the rows since they stood at `applied`.
+    async fn wait_for_news(&self, applied: Position) -> Result<News, ApiError> {
+        let head = self.store.head().await.map_err(|error| ApiError::of_store(&error))?.position;
+        if head <= applied {
+            return Ok(News::None);
         }
-        Ok(())
+        if self.jobs.reached(head, PATIENCE).await {
+            return Ok(News::Applied);
+        }
+        tracing::warn!(
+            head = head.0,
+            applied = self.jobs.position().0,
+            "an answer is older than the log: the projector lags"
+        );
+        Ok(News::Late)
     }
 }
 
@@ -93,6 +124,8 @@ pub(crate) fn router(state: QueryState) -> Router {
         .route("/v1/renders/{id}", get(renders::read))
         .route("/v1/renders/{id}/download", get(renders::download))
         .route("/v1/renders/{id}/events", get(events::history))
+        .route("/v1/renders/{id}/deliveries", get(deliveries::list))
+        .route("/v1/events", get(events::workspace))
         .route("/v1/artifacts/{*key}", get(artifacts::serve))
         .route("/v1/capabilities", get(capabilities::tell))
         .route("/healthz", get(health::alive))

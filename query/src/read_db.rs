@@ -4,50 +4,24 @@
 //! last commits in a power cut, and they are made again from the log. Must not know: what the rows mean.
 
 use std::path::Path;
-use std::time::Duration;
 
+use event_store::sqlite_file::{OpenError, READERS, SqliteFile};
 use events::Position;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use thiserror::Error;
+use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-/// The schema, in the version that this build reads and writes.
-const SCHEMA: &str = include_str!("read_db/schema.sql");
-const SCHEMA_VERSION: i64 = 1;
-
-/// How long a writer waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Reads that may run at once.
-const READERS: u32 = 4;
+const FILE: SqliteFile = SqliteFile {
+    what: "the read models",
+    thread: "read-models",
+    synchronous: SqliteSynchronous::Normal,
+    migrations: &[include_str!("read_db/schema.sql"), include_str!("read_db/schema_2.sql")],
+};
 
 /// The read models' database. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct ReadDb {
     writer: SqlitePool,
     readers: SqlitePool,
-}
-
-/// The database can't be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// SQLite failed.
-    #[error("could not open the read models: {doing}")]
-    Database {
-        /// What was being done.
-        doing: &'static str,
-        /// The driver's error.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// A newer build made the file.
-    #[error(
-        "could not open the read models: their schema version is {found}, this build knows {SCHEMA_VERSION}; run the newer build"
-    )]
-    Newer {
-        /// What the file says.
-        found: i64,
-    },
 }
 
 /// A generation of a projection and how far it has come.
@@ -65,32 +39,14 @@ impl ReadDb {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(path: &Path) -> Result<ReadDb, OpenError> {
-        let failed = |doing| move |source| OpenError::Database { doing, source };
-        let options = |thread: &'static str| {
-            SqliteConnectOptions::new()
-                .filename(path)
-                .busy_timeout(BUSY_TIMEOUT)
-                .pragma("mmap_size", "0")
-                .thread_name(move |id| format!("{thread}-{id}"))
-                .disable_statement_logging()
-        };
-        let writing = options("read-models-write")
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal);
+        FILE.open(path).await?.close().await.map_err(FILE.failed(path, "closing it once"))?;
         // One connection: projector, dispatcher and rebuild take turns here instead of in SQLite's busy loop.
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(writing)
-            .await
-            .map_err(failed("connecting"))?;
-        migrate(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(options("read-models-read").read_only(true))
-            .await
-            .map_err(failed("connecting readers"))?;
-        Ok(ReadDb { writer, readers })
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(FILE.writer(path)).await;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(FILE.reader(path)).await;
+        Ok(ReadDb {
+            writer: writer.map_err(FILE.failed(path, "connecting"))?,
+            readers: readers.map_err(FILE.failed(path, "connecting readers"))?,
+        })
     }
 
     /// The connections that only read.
@@ -111,23 +67,6 @@ impl ReadDb {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
-    }
-}
-
-async fn migrate(writer: &SqlitePool) -> Result<(), OpenError> {
-    let failed = |doing| move |source| OpenError::Database { doing, source };
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("locking it"))?;
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(failed("reading its schema version"))?;
-    match found {
-        0 => {
-            sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await.map_err(failed("making its tables"))?;
-            transaction.commit().await.map_err(failed("making its tables"))
-        }
-        SCHEMA_VERSION => Ok(()),
-        found => Err(OpenError::Newer { found }),
     }
 }
 
@@ -214,15 +153,5 @@ mod tests {
         );
         let found = live(&mut transaction, "p").await.expect("reads").expect("there is one").0;
         assert_eq!(found, Checkpoint { generation: start.generation, position: Position(5) });
-    }
-
-    #[tokio::test]
-    async fn a_file_of_a_newer_build_is_refused() {
-        let directory = tempfile::tempdir().expect("a scratch directory");
-        let path = directory.path().join("read.db");
-        let db = ReadDb::open(&path).await.expect("opens");
-        sqlx::raw_sql("PRAGMA user_version = 99").execute(&db.writer).await.expect("sets");
-        db.close().await;
-        assert!(matches!(ReadDb::open(&path).await, Err(OpenError::Newer { found: 99 })), "refused");
     }
 }

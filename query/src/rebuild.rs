@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use event_store::{EventStore, Subscription, Vault};
+use event_store::{EventStore, OpenError, Subscription, Vault};
 use events::Position;
 use thiserror::Error;
 
@@ -14,7 +14,7 @@ use crate::documents::Documents;
 use crate::projections::render_jobs::RenderJobs;
 use crate::projections::{ProjectError, Rebuildable};
 use crate::projector::apply_page;
-use crate::read_db::{self, Checkpoint, OpenError, ReadDb};
+use crate::read_db::{self, Checkpoint, ReadDb};
 
 /// Events applied in one transaction at most.
 const PAGE: u32 = 1024;
@@ -54,25 +54,20 @@ pub async fn rebuild(
     Ok(reached)
 }
 
-/// Rebuilds a projection whose rows were made by another version of its code.
+/// Rebuilds a projection that has no rows of this version of its code: those of another one, or none while there is a
+/// history.
 pub(crate) async fn renew<P: Rebuildable>(
     projection: &P,
     store: &Arc<dyn EventStore>,
     db: &ReadDb,
 ) -> Result<(), RebuildError> {
     let live = read_live::<P>(db).await.map_err(|source| RebuildError::Project { name: P::NAME, source })?;
-    match live {
-        Some((_, version)) if version != i64::from(P::VERSION) => {
-            tracing::info!(
-                projection = P::NAME,
-                from = version,
-                to = P::VERSION,
-                "rebuilding: the code has changed"
-            );
-            one(projection, store, db, &mut |_position| ()).await.map(drop)
-        }
-        _ => Ok(()),
+    let version = live.map(|(_, version)| version);
+    if version == Some(i64::from(P::VERSION)) {
+        return Ok(());
     }
+    tracing::info!(projection = P::NAME, from = version, to = P::VERSION, "making the rows anew");
+    one(projection, store, db, &mut |_position| ()).await.map(drop)
 }
 
 async fn read_live<P: Rebuildable>(db: &ReadDb) -> Result<Option<(Checkpoint, i64)>, ProjectError> {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::ServiceLimits;
 use axum::Router;
 use composition::Limits;
-use event_store::{EventStore, StoreError, Vault};
+use event_store::{EventStore, OpenError, StoreError, Vault};
 use outbound::Outbound;
 use storage::{LinkSigner, Storage};
 use thiserror::Error;
@@ -14,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::documents::Documents;
+use crate::feed::Feed;
+use crate::http::event_stream::Seats;
 use crate::http::{self, QueryState};
 use crate::projections::render_jobs::RenderJobs;
 use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
 use crate::projector::Projector;
-use crate::read_db::{OpenError, ReadDb};
+use crate::read_db::ReadDb;
 use crate::rebuild::{self, RebuildError};
 use crate::webhooks::{Dispatcher, DispatcherConfig};
 
@@ -50,6 +53,8 @@ pub struct QueryOptions {
     pub service_limits: ServiceLimits,
     /// The time.
     pub clock: Clock,
+    /// How long an event stream is silent at most: a comment is sent then, so that nothing between closes it.
+    pub heartbeat: Duration,
 }
 
 impl Default for QueryOptions {
@@ -59,6 +64,7 @@ impl Default for QueryOptions {
             limits: Limits::default(),
             service_limits: ServiceLimits::default(),
             clock: Clock::system(),
+            heartbeat: Duration::from_secs(15),
         }
     }
 }
@@ -67,6 +73,8 @@ impl Default for QueryOptions {
 #[derive(Debug, Clone)]
 pub struct QueryRole {
     state: QueryState,
+    store: Arc<dyn EventStore>,
+    feed: Arc<Feed>,
     render_jobs: Arc<Projector<RenderJobs>>,
     webhook_deliveries: Arc<Projector<WebhookDeliveries>>,
     dispatcher: Dispatcher,
@@ -123,24 +131,31 @@ impl QueryRole {
         let mut transaction = db.write().await?;
         let history = webhook_deliveries::begin(&mut transaction, head).await?;
         transaction.commit().await?;
-        let deliveries = WebhookDeliveries::new(Arc::clone(&store), documents, Arc::clone(&links), history);
+        let deliveries =
+            WebhookDeliveries::new(Arc::clone(&store), documents.clone(), Arc::clone(&links), history);
 
         let render_jobs = Arc::new(Projector::new(render_jobs, Arc::clone(&store), db.clone()));
         let webhook_deliveries = Arc::new(Projector::new(deliveries, Arc::clone(&store), db.clone()));
+        let feed = Arc::new(Feed::new(head));
         let closing = CancellationToken::new();
         let state = QueryState::new(http::Parts {
             store: Arc::clone(&store),
             storage,
             links,
             db: db.clone(),
+            documents,
+            feed: Arc::clone(&feed),
+            seats: Arc::new(Seats::new(&options.service_limits)),
+            heartbeat: options.heartbeat,
             jobs: render_jobs.progress(),
             deliveries: webhook_deliveries.progress(),
             clock: options.clock.clone(),
             capabilities: capabilities(&options),
             closing: closing.clone(),
         });
-        let dispatcher = Dispatcher::new(store, vault, outbound, db, options.clock, options.webhooks);
-        Ok(QueryRole { state, render_jobs, webhook_deliveries, dispatcher, closing })
+        let dispatcher =
+            Dispatcher::new(Arc::clone(&store), vault, outbound, db, options.clock, options.webhooks);
+        Ok(QueryRole { state, feed, store, render_jobs, webhook_deliveries, dispatcher, closing })
     }
 
     /// The read side's endpoints, without the conventions that hold for all answers.
@@ -159,6 +174,7 @@ impl QueryRole {
             self.render_jobs.run(stop.clone()),
             self.webhook_deliveries.run(stop.clone()),
             self.dispatcher.run(rows, stop.clone()),
+            self.feed.run(self.store, stop.clone()),
             closed,
         );
     }

@@ -4,7 +4,9 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use api::PatientListener;
 use bus::{HintBus, InProcessBus, WorkBus};
 use clap::Args;
 use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
@@ -13,6 +15,7 @@ use event_store::{EventStore, SqliteStore, Vault};
 use events::WorkerId;
 use media::decoder::DecoderConfig;
 use outbound::{AllowedNetworks, Outbound, ParseNetworkError};
+use query::webhooks::DispatcherConfig;
 use query::{QueryConfig, QueryOptions, QueryRole};
 use storage::{LinkSigner, LocalStorage, Storage};
 use tokio::net::TcpListener;
@@ -153,7 +156,9 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         read_db: data.read_db(),
         outbound: outbound.clone(),
     };
-    let query_options = QueryOptions { service_limits: limits.clone(), ..QueryOptions::default() };
+    let webhooks =
+        DispatcherConfig { keep: Duration::from_secs(limits.retention_s), ..DispatcherConfig::default() };
+    let query_options = QueryOptions { webhooks, service_limits: limits.clone(), ..QueryOptions::default() };
     let query = QueryRole::open_with(reading, query_options).await?;
 
     let performer = open_engine(&options, outbound, storage).await?;
@@ -171,6 +176,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tasks.close();
     let router = api::with_conventions(command.router().merge(query.router()), request_id, &limits);
     tracing::info!(%address, public_url, slots = options.engine.slots(), "listening");
+    let listener = PatientListener::new(listener, Duration::from_secs(limits.write_deadline_s));
     serve(listener, router, working, &shutdown).await?;
     tasks.wait().await;
     tracing::info!("stopped");
@@ -179,7 +185,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
 
 /// Answers requests until the worker has drained, then ends what is left of them.
 async fn serve(
-    listener: TcpListener,
+    listener: PatientListener,
     router: axum::Router,
     working: tokio::task::JoinHandle<()>,
     shutdown: &Shutdown,
@@ -199,7 +205,7 @@ async fn serve(
     tokio::select! {
         served = serving => served?,
         // Long polls and event streams may last for minutes; nobody waits for them.
-        () = async { cut.cancelled().await; tokio::time::sleep(std::time::Duration::from_millis(500)).await } => {}
+        () = async { cut.cancelled().await; tokio::time::sleep(Duration::from_millis(500)).await } => {}
     }
     Ok(())
 }

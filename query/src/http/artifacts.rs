@@ -4,11 +4,12 @@
 //! link lives.
 
 use api::ApiError;
+use api::fresh::is_known;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -50,7 +51,7 @@ pub(crate) async fn serve(
     answer.set(ETAG, &etag);
     answer.set(ACCEPT_RANGES, "bytes");
     answer.set(CACHE_CONTROL, &format!("private, immutable, max-age={max_age_s}"));
-    if named(&headers, IF_NONE_MATCH).is_some_and(|known| known == "*" || known.contains(&etag)) {
+    if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, answer.0).into_response());
     }
     answer.set(CONTENT_TYPE, grant.content_type.as_deref().unwrap_or("application/octet-stream"));

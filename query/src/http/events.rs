@@ -1,43 +1,91 @@
-//! A job's history: as pages, or as a stream of server-sent events that ends with the job.
+//! What has happened: a job's history and a workspace's events, as pages or as streams of server-sent events.
 //!
-//! Read from the log itself, by stream version: the number that `after`, `next_cursor` and `Last-Event-ID` mean.
+//! Read from the log itself. A place (`after`, `next_cursor`, `Last-Event-ID`) is the event's version in a job's history,
+//! and its position in the log in a workspace's events; each event names both.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
-
-use api::{ApiError, Caller, Detail, Page, parse_limit};
-use axum::Json;
+use api::{ApiError, Caller, Detail, Page, fresh};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use event_store::EventStore;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use event_store::{EventStore, StoreError};
 use events::public_event::PublicEvent;
-use events::{Recorded, RenderId, StreamId, StreamVersion};
-use futures_util::{Stream, stream};
-use tokio::sync::broadcast;
+use events::{Position, Recorded, RenderId, StreamId, StreamVersion, WorkspaceId};
 
 use crate::http::query_string::{QueryString, clip};
-use crate::http::{QueryState, no_render, render_id};
-use crate::progress;
+use crate::http::{QueryState, event_stream, render_id, renders};
 
 /// The largest page, and the one given where none is asked for.
 const LIMIT: u32 = 1000;
 
-/// Events read from the log at a time while streaming.
-const STREAM_PAGE: u32 = 256;
+/// Events read from the log at a time, and bytes of them after which a page is full.
+const CHUNK: u32 = 256;
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// A stream looks for itself this often, in case another process projects.
-const LOOK: Duration = Duration::from_secs(1);
+/// The query parameters of both endpoints, for pages and streams alike.
+#[derive(Debug)]
+pub(crate) struct EventsParameters {
+    /// Only events behind this place; the beginning unless given. `cursor` is another name of it.
+    after: Option<u64>,
+    /// Events of a page: 1–1000, 1000 unless given. Streams have none.
+    limit: u32,
+    /// Streams only: as the header `Last-Event-ID`, for clients that can't set one; the header counts first.
+    last_event_id: Option<u64>,
+}
 
-/// A comment is sent after this long without an event, so that nothing between closes the connection.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+impl EventsParameters {
+    const KNOWN: &[&str] = &["after", "cursor", "limit", "lastEventId"];
 
-/// `GET /v1/renders/{id}/events`: a page, or a stream where `Accept` names `text/event-stream`.
+    fn read(query: Option<&str>) -> Result<EventsParameters, ApiError> {
+        let mut query = QueryString::parse(query, EventsParameters::KNOWN);
+        if query.get("after").is_some() && query.get("cursor").is_some() {
+            query.fault(Detail::new("cursor", "repeated", "it is another name of `after`; give one of them"));
+        }
+        let after = query.number("after", 0, u64::MAX).or(query.number("cursor", 0, u64::MAX));
+        let limit = query.limit(LIMIT, LIMIT);
+        let last_event_id = query.number("lastEventId", 0, u64::MAX);
+        query.finish().map(|()| EventsParameters { after, limit, last_event_id })
+    }
+}
+
+/// Whose events.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scope {
+    /// One job's; places are versions.
+    Job(RenderId),
+    /// All of a workspace's; places are positions.
+    Workspace(WorkspaceId),
+}
+
+impl Scope {
+    /// Stored events behind a place, oldest first.
+    pub(crate) async fn read(
+        self,
+        store: &dyn EventStore,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        match self {
+            Scope::Job(render) => {
+                store.load_after(&StreamId::from(render), StreamVersion(after), limit).await
+            }
+            Scope::Workspace(id) => store.read_workspace_after(id, Position(after), limit).await,
+        }
+    }
+
+    /// An event's place.
+    pub(crate) fn place(self, position: Position, version: StreamVersion) -> u64 {
+        match self {
+            Scope::Job(_) => version.0,
+            Scope::Workspace(_) => position.0,
+        }
+    }
+}
+
+/// `GET /v1/renders/{id}/events`: a [`Page`] of [`PublicEvent`]s, or a stream where `Accept` names `text/event-stream`,
+/// which ends with the job; 204 where it has ended already.
 ///
 /// # Errors
-/// 401, 404 (also for another workspace's job), 422.
+/// 401, 404 (also for another workspace's job), 422, 429 for too many streams.
 pub(crate) async fn history(
     State(state): State<QueryState>,
     caller: Caller,
@@ -45,48 +93,92 @@ pub(crate) async fn history(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let render = render_id(&id)?;
-    let query = QueryString::parse(query.as_deref());
-    let after = query.number("after", 0, u64::MAX)?.or(query.number("cursor", 0, u64::MAX)?).unwrap_or(0);
-    let stream = StreamId::from(render);
-    let first = state
-        .store
-        .load_after(&stream, StreamVersion(0), 1)
-        .await
-        .map_err(|error| ApiError::internal(&error))?;
-    if first.first().is_none_or(|first| first.workspace_id != caller.workspace) {
-        return Err(no_render(render));
+    let parameters = EventsParameters::read(query.as_deref())?;
+    let job = renders::find(&state, caller.workspace, render_id(&id)?).await?.view;
+    let scope = Scope::Job(job.id);
+    match stream_place(&headers, &parameters)? {
+        Some(after) if job.status.is_terminal() && after >= job.version.0 => Ok(event_stream::over()),
+        Some(after) if after > job.version.0 && !is_there(&state, job.id, after).await? => {
+            Err(beyond(after, job.version.0))
+        }
+        Some(after) => event_stream::follow(&state, scope, caller.workspace, after),
+        None => fresh(&headers, &page(&state, scope, &parameters).await?),
     }
-    if wants_stream(&headers) {
-        let after = last_event_id(&headers)?.unwrap_or(after);
-        return follow(&state, render, StreamVersion(after)).await;
+}
+
+/// `GET /v1/events`: the same of all jobs of the workspace; the stream never ends.
+///
+/// # Errors
+/// 401, 422, 429 for too many streams.
+pub(crate) async fn workspace(
+    State(state): State<QueryState>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let parameters = EventsParameters::read(query.as_deref())?;
+    let scope = Scope::Workspace(caller.workspace);
+    let Some(after) = stream_place(&headers, &parameters)? else {
+        return fresh(&headers, &page(&state, scope, &parameters).await?);
+    };
+    let head = state.store.head().await.map_err(|error| ApiError::of_store(&error))?.position.0;
+    if after > head {
+        return Err(beyond(after, head));
     }
-    let limit = parse_limit(query.get("limit"), LIMIT, LIMIT)?;
-    Ok(Json(page(&state, &stream, StreamVersion(after), limit).await?).into_response())
+    event_stream::follow(&state, scope, caller.workspace, after)
+}
+
+/// Whether the log has the event: the read models may be behind it.
+async fn is_there(state: &QueryState, job: RenderId, version: u64) -> Result<bool, ApiError> {
+    let found = Scope::Job(job).read(state.store.as_ref(), version - 1, 1).await;
+    found.map(|found| !found.is_empty()).map_err(|error| ApiError::of_store(&error))
+}
+
+/// Whoever waits behind the end would miss what fills the gap: their place is from another log than this one.
+fn beyond(after: u64, end: u64) -> ApiError {
+    let message = format!("it is {after}, but there are only events up to {end}; begin again with after=0");
+    ApiError::from(Detail::new("after", "out_of_range", message))
 }
 
 async fn page(
     state: &QueryState,
-    stream: &StreamId,
-    after: StreamVersion,
-    limit: u32,
+    scope: Scope,
+    parameters: &EventsParameters,
 ) -> Result<Page<PublicEvent>, ApiError> {
-    let found = state.store.load_after(stream, after, limit + 1).await;
-    let mut recorded = found.map_err(|error| ApiError::internal(&error))?;
-    let has_more = recorded.len() > limit as usize;
-    recorded.truncate(limit as usize);
-    let next_cursor = recorded.last().filter(|_| has_more).map(|last| last.stream_version.0.to_string());
-    let data = recorded
-        .iter()
-        .filter_map(|recorded| PublicEvent::of(recorded).transpose())
-        .collect::<Result<_, _>>();
-    Ok(Page { data: data.map_err(|error| ApiError::internal(&error))?, next_cursor, has_more })
+    let limit = parameters.limit as usize;
+    let mut place = parameters.after.unwrap_or(0);
+    let (mut data, mut bytes, mut next_cursor) = (Vec::new(), 0, None);
+    // Internal events are left out, so that a page may take more of the log than it has entries.
+    'full: loop {
+        let found = scope.read(state.store.as_ref(), place, CHUNK).await;
+        let found = found.map_err(|error| ApiError::of_store(&error))?;
+        for recorded in &found {
+            let public = PublicEvent::of(recorded).map_err(|error| ApiError::internal(&error))?;
+            if public.is_some() && (data.len() == limit || bytes >= PAGE_BYTES) {
+                next_cursor = Some(place.to_string());
+                break 'full;
+            }
+            place = scope.place(recorded.position, recorded.stream_version);
+            bytes += recorded.event.data.len();
+            data.extend(public);
+        }
+        if found.len() < CHUNK as usize {
+            break;
+        }
+    }
+    let has_more = next_cursor.is_some();
+    Ok(Page { data, next_cursor, has_more })
 }
 
-/// A media range of this exact type is enough: nobody else offers it (RFC 9110 12.5.1).
-fn wants_stream(headers: &HeaderMap) -> bool {
+/// Where a stream begins; `None`: a page is asked for.
+fn stream_place(headers: &HeaderMap, parameters: &EventsParameters) -> Result<Option<u64>, ApiError> {
+    // A media range of this exact type is enough: nobody else offers it (RFC 9110 12.5.1).
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.any(|value| value.to_ascii_lowercase().contains("text/event-stream"))
+    if !accepted.any(|value| value.to_ascii_lowercase().contains("text/event-stream")) {
+        return Ok(None);
+    }
+    let seen = last_event_id(headers)?.or(parameters.last_event_id).or(parameters.after);
+    Ok(Some(seen.unwrap_or(0)))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
@@ -97,103 +189,4 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
         let message = format!("it is {given:?}; the id of an event of this stream is expected");
         ApiError::from(Detail::new("Last-Event-ID", "malformed_value", message))
     })
-}
-
-/// Streams what follows `after`; 204 where nothing ever will, so that browsers stop asking.
-async fn follow(state: &QueryState, render: RenderId, after: StreamVersion) -> Result<Response, ApiError> {
-    // Listening before looking: a change between the two is heard.
-    let touched = state.jobs.renders();
-    let failed = |error| ApiError::internal(&error);
-    let waiting =
-        state.store.load_after(&StreamId::from(render), after, STREAM_PAGE).await.map_err(failed)?;
-    if waiting.is_empty() && is_over(state, render, after).await? {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    let tail = Tail { state: state.clone(), render, after, waiting: waiting.into(), touched, over: false };
-    let events =
-        Sse::new(tail.into_stream()).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
-    // Proxies must neither store nor gather it.
-    let headers =
-        [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((headers, events).into_response())
-}
-
-/// Whether the event at `version` (or the last one before it) ended the job.
-async fn is_over(state: &QueryState, render: RenderId, version: StreamVersion) -> Result<bool, ApiError> {
-    let events =
-        state.store.load(&StreamId::from(render)).await.map_err(|error| ApiError::internal(&error))?;
-    let last = events.iter().rfind(|event| event.stream_version <= version);
-    let public = last.map(PublicEvent::of).transpose().map_err(|error| ApiError::internal(&error))?;
-    Ok(public.flatten().is_some_and(|event| event.is_terminal()))
-}
-
-/// The rest of a job's life, as it happens.
-#[derive(Debug)]
-struct Tail {
-    state: QueryState,
-    render: RenderId,
-    after: StreamVersion,
-    waiting: std::collections::VecDeque<Recorded>,
-    touched: broadcast::Receiver<RenderId>,
-    over: bool,
-}
-
-impl Tail {
-    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        stream::unfold(self, |mut tail| async move {
-            let event = tail.next().await?;
-            Some((Ok(event), tail))
-        })
-    }
-
-    /// The next event; `None` after the terminal one, at shutdown, and where the log fails (the client resumes).
-    async fn next(&mut self) -> Option<Event> {
-        while !self.over {
-            while let Some(recorded) = self.waiting.pop_front() {
-                self.after = recorded.stream_version;
-                match present(&recorded) {
-                    Ok(Some((event, terminal))) => {
-                        self.over = terminal;
-                        return Some(event);
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::error!(render.id = %self.render, %error, "an event stream broke off");
-                        return None;
-                    }
-                }
-            }
-            self.waiting = self.more().await?.into();
-        }
-        None
-    }
-
-    /// What has been appended since, once there is something.
-    async fn more(&mut self) -> Option<Vec<Recorded>> {
-        let (store, stream): (Arc<dyn EventStore>, _) =
-            (Arc::clone(&self.state.store), StreamId::from(self.render));
-        loop {
-            match store.load_after(&stream, self.after, STREAM_PAGE).await {
-                Ok(found) if found.is_empty() => {}
-                Ok(found) => return Some(found),
-                Err(error) => {
-                    tracing::error!(render.id = %self.render, %error, "an event stream broke off");
-                    return None;
-                }
-            }
-            tokio::select! {
-                () = progress::touched(&mut self.touched, self.render) => {}
-                () = tokio::time::sleep(LOOK) => {}
-                () = self.state.closing.cancelled() => return None,
-            }
-        }
-    }
-}
-
-/// An event as it is streamed, and whether it is the last one; `None`: clients are not told of it.
-fn present(recorded: &Recorded) -> Result<Option<(Event, bool)>, Box<dyn std::error::Error + Send + Sync>> {
-    let Some(public) = PublicEvent::of(recorded)? else { return Ok(None) };
-    let id = recorded.stream_version.0.to_string();
-    let event = Event::default().id(id).event(public.event_type).data(serde_json::to_string(&public)?);
-    Ok(Some((event, public.is_terminal())))
 }

@@ -1,19 +1,19 @@
 //! Reading jobs: lists, one job, long polls, downloads.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::{ApiError, Caller, Detail, Page, decode_cursor, encode_cursor, parse_limit};
-use axum::Json;
+use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use api::{ApiError, Caller, Page, encode_cursor, fresh};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::Response;
+use event_store::WorkspaceKey;
 use events::job::{Job, JobStatus};
-use events::{Position, RenderId};
-use serde::Serialize;
+use events::{Position, RenderId, Timestamp, WorkspaceId};
 use tokio::time::Instant;
 
-use crate::http::query_string::{QueryString, clip};
-use crate::http::{QueryState, no_render, render_id};
+use crate::http::query_string::QueryString;
+use crate::http::{News, QueryState, no_render, render_id};
 use crate::progress;
 use crate::projections::ProjectError;
 use crate::projections::render_jobs::{self, JobFilter, JobRow};
@@ -27,17 +27,59 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long a download's link lives: long enough for a slow start, short enough not to be passed on.
 const DOWNLOAD_LINK_MS: i64 = 60 * 60 * 1000;
 
-/// A job as this endpoint shows it.
-#[derive(Debug, Serialize)]
-pub(crate) struct JobReply {
-    #[serde(flatten)]
-    job: Job,
-    /// Jobs that will start before this one; only while it waits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue_position: Option<u64>,
+/// The query parameters of `GET /v1/renders`; filters add up.
+#[derive(Debug)]
+pub(crate) struct ListParameters {
+    /// Only jobs in this state.
+    status: Option<JobStatus>,
+    /// Only jobs accepted after this instant (ISO 8601).
+    created_after: Option<Timestamp>,
+    /// Only jobs accepted before this instant (ISO 8601).
+    created_before: Option<Timestamp>,
+    /// `metadata[key]=value`, any number of them: only jobs with all of these pairs.
+    metadata: Vec<(String, String)>,
+    /// Jobs of a page: 1–100, 20 unless given.
+    limit: u32,
+    /// `next_cursor` of the page before.
+    cursor: Option<Position>,
 }
 
-/// `GET /v1/renders`.
+impl ListParameters {
+    const KNOWN: &[&str] = &["status", "created_after", "created_before", "metadata[key]", "limit", "cursor"];
+
+    fn read(query: Option<&str>) -> Result<ListParameters, ApiError> {
+        let mut query = QueryString::parse(query, ListParameters::KNOWN);
+        let allowed = "ingesting, queued, processing, completed, failed, cancelled";
+        let parameters = ListParameters {
+            limit: query.limit(LIMIT_DEFAULT, LIMIT_MAX),
+            status: query.word("status", allowed, render_jobs::parse_status),
+            created_after: query.instant("created_after"),
+            created_before: query.instant("created_before"),
+            metadata: query.keyed("metadata"),
+            cursor: query.cursor(),
+        };
+        query.finish().map(|()| parameters)
+    }
+}
+
+/// The query parameters of `GET /v1/renders/{id}`.
+#[derive(Debug)]
+pub(crate) struct ReadParameters {
+    /// Seconds to wait for the job to be over, 0–60; 0 unless given.
+    wait: u64,
+}
+
+impl ReadParameters {
+    const KNOWN: &[&str] = &["wait"];
+
+    fn read(query: Option<&str>) -> Result<ReadParameters, ApiError> {
+        let mut query = QueryString::parse(query, ReadParameters::KNOWN);
+        let parameters = ReadParameters { wait: query.number("wait", 0, WAIT_MAX_S).unwrap_or(0) };
+        query.finish().map(|()| parameters)
+    }
+}
+
+/// `GET /v1/renders`: a [`Page`] of [`Job`]s, newest first.
 ///
 /// # Errors
 /// 401, 422 naming every bad parameter.
@@ -45,19 +87,31 @@ pub(crate) async fn list(
     State(state): State<QueryState>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Json<Page<Job>>, ApiError> {
-    let (filter, limit) =
-        read_filter(&QueryString::parse(query.as_deref())).map_err(ApiError::invalid_request)?;
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let parameters = ListParameters::read(query.as_deref())?;
+    let workspace = caller.workspace;
+    let pair = |(key, value): &(String, String)| state.documents.pair(workspace, key, value);
+    let filter = JobFilter {
+        status: parameters.status,
+        created_after: parameters.created_after,
+        created_before: parameters.created_before,
+        metadata: parameters.metadata.iter().map(pair).collect(),
+        before: parameters.cursor,
+    };
     state.read_your_writes().await?;
-    let found = render_jobs::list(state.db.readers(), caller.workspace, &filter, limit + 1).await;
+    let limit = parameters.limit;
+    let found = render_jobs::list(state.db.readers(), workspace, &filter, limit + 1).await;
     let mut rows = found.map_err(|error| failed(&error))?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows.last().filter(|_| has_more).map(|last| encode_cursor(&last.position));
-    Ok(Json(Page { data: rows.into_iter().map(|row| present(&state, row)).collect(), next_cursor, has_more }))
+    let key = key(&state, workspace, &rows).await?;
+    let data: Vec<Job> = rows.iter().map(|row| present(&state, row, key.as_ref())).collect();
+    fresh(&headers, &Page { data, next_cursor, has_more })
 }
 
-/// `GET /v1/renders/{id}?wait=0..60`: answers when the job is over or the time is.
+/// `GET /v1/renders/{id}`: a [`Job`], at once or when it is over.
 ///
 /// # Errors
 /// 401, 404 (also for another workspace's job), 422.
@@ -66,39 +120,45 @@ pub(crate) async fn read(
     caller: Caller,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<JobReply>, ApiError> {
-    let wait = QueryString::parse(query.as_deref()).number("wait", 0, WAIT_MAX_S)?.unwrap_or(0);
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let parameters = ReadParameters::read(query.as_deref())?;
     let id = render_id(&id)?;
-    state.read_your_writes().await?;
+    let deadline = Instant::now() + Duration::from_secs(parameters.wait);
     // Listening before looking: a change between the two is heard.
     let mut touched = state.jobs.renders();
-    let deadline = Instant::now() + Duration::from_secs(wait);
-    loop {
-        let row = find(&state, caller, id).await?;
-        if row.view.status.is_terminal() || Instant::now() >= deadline || state.closing.is_cancelled() {
-            return reply(&state, row).await;
-        }
+    let mut row = find(&state, caller.workspace, id).await?;
+    while !row.view.status.is_terminal() && Instant::now() < deadline && !state.closing.is_cancelled() {
         let look = deadline.min(Instant::now() + LOOK);
         tokio::select! {
             () = progress::touched(&mut touched, id) => {}
             () = tokio::time::sleep_until(look) => {}
             () = state.closing.cancelled() => {}
         }
+        row = look_up(&state, caller.workspace, id).await?.ok_or_else(|| no_render(id))?;
     }
+    let key = key(&state, caller.workspace, std::slice::from_ref(&row)).await?;
+    let mut job = present(&state, &row, key.as_ref());
+    if job.status == JobStatus::Queued {
+        let position = state.store.queue_position(id).await;
+        job.queue_position = position.map_err(|error| ApiError::of_store(&error))?;
+    }
+    fresh(&headers, &job)
 }
 
 /// `GET /v1/renders/{id}/download`: to a fresh signed link.
 ///
 /// # Errors
-/// 401, 404, 409 while there is no film, 410 once it has been deleted.
+/// 401, 404, 409 while there is no film, 410 once it has been deleted, 422.
 pub(crate) async fn download(
     State(state): State<QueryState>,
     caller: Caller,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, [(HeaderName, String); 2]), ApiError> {
+    QueryString::parse(query.as_deref(), &[]).finish()?;
     let id = render_id(&id)?;
-    state.read_your_writes().await?;
-    let view = find(&state, caller, id).await?.view;
+    let view = find(&state, caller.workspace, id).await?.view;
     let Some(artifact) = view.artifact else {
         return Err(ApiError::conflict(format!(
             "{id} is {}; only a completed render has a file",
@@ -118,51 +178,53 @@ pub(crate) async fn download(
     Ok((StatusCode::FOUND, [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".to_owned())]))
 }
 
-async fn find(state: &QueryState, caller: Caller, id: RenderId) -> Result<JobRow, ApiError> {
-    let row =
-        render_jobs::find(state.db.readers(), caller.workspace, id).await.map_err(|error| failed(&error))?;
+/// The job as everything tells that was in the log when this was called.
+///
+/// # Errors
+/// 404 (also for another workspace's job), 500.
+pub(crate) async fn find(
+    state: &QueryState,
+    workspace: WorkspaceId,
+    id: RenderId,
+) -> Result<JobRow, ApiError> {
+    let applied = state.jobs.position();
+    let mut row = look_up(state, workspace, id).await?;
+    // Nothing changes a job that is over: there is nothing to wait for.
+    if !row.as_ref().is_some_and(|row| row.view.status.is_terminal()) {
+        row = match state.wait_for_news(applied).await? {
+            News::None => row,
+            News::Applied => look_up(state, workspace, id).await?,
+            News::Late => render_jobs::from_log(state.store.as_ref(), &state.documents, workspace, id)
+                .await
+                .map_err(|error| failed(&error))?,
+        };
+    }
     row.ok_or_else(|| no_render(id))
 }
 
-async fn reply(state: &QueryState, row: JobRow) -> Result<Json<JobReply>, ApiError> {
-    let waits = matches!(row.view.status, JobStatus::Ingesting | JobStatus::Queued);
-    let queue_position = match waits {
-        true => state.store.queue_position(row.view.id).await.map_err(|error| ApiError::internal(&error))?,
-        false => None,
-    };
-    Ok(Json(JobReply { job: present(state, row), queue_position }))
+async fn look_up(
+    state: &QueryState,
+    workspace: WorkspaceId,
+    id: RenderId,
+) -> Result<Option<JobRow>, ApiError> {
+    render_jobs::find(state.db.readers(), workspace, id).await.map_err(|error| failed(&error))
 }
 
-fn present(state: &QueryState, row: JobRow) -> Job {
-    let JobRow { view, metadata, .. } = row;
-    let completed_at = view.completed_at.unwrap_or(view.updated_at);
-    view.present(metadata, |artifact| state.links.artifact(artifact, completed_at))
+/// The key that opens these rows' metadata, where one of them needs it.
+async fn key(
+    state: &QueryState,
+    workspace: WorkspaceId,
+    rows: &[JobRow],
+) -> Result<Option<WorkspaceKey>, ApiError> {
+    if !rows.iter().any(JobRow::is_sealed) {
+        return Ok(None);
+    }
+    state.documents.key(workspace).await.map_err(|error| ApiError::of_store(&error))
 }
 
-/// Reads every parameter of a list, or names every fault.
-fn read_filter(query: &QueryString) -> Result<(JobFilter, u32), Vec<Detail>> {
-    let mut faults = Vec::new();
-    let limit = parse_limit(query.get("limit"), api::page::LIMIT_DEFAULT, api::page::LIMIT_MAX);
-    let limit = limit.map_err(|fault| faults.push(fault)).unwrap_or_default();
-    let filter = JobFilter {
-        status: keep(query.get("status").map(read_status).transpose(), &mut faults),
-        created_after: keep(query.instant("created_after"), &mut faults),
-        created_before: keep(query.instant("created_before"), &mut faults),
-        metadata: query.keyed("metadata").into_iter().collect::<BTreeMap<_, _>>().into_iter().collect(),
-        before: keep(query.get("cursor").map(decode_cursor::<Position>).transpose(), &mut faults),
-    };
-    if faults.is_empty() { Ok((filter, limit)) } else { Err(faults) }
-}
-
-fn keep<T>(read: Result<Option<T>, Detail>, faults: &mut Vec<Detail>) -> Option<T> {
-    read.map_err(|fault| faults.push(fault)).ok().flatten()
-}
-
-fn read_status(text: &str) -> Result<JobStatus, Detail> {
-    render_jobs::parse_status(text).ok_or_else(|| {
-        let allowed = "ingesting, queued, processing, completed, failed, cancelled";
-        Detail::new("status", "unknown_value", format!("it is {:?}; allowed are {allowed}", clip(text)))
-    })
+fn present(state: &QueryState, row: &JobRow, key: Option<&WorkspaceKey>) -> Job {
+    let completed_at = row.view.completed_at.unwrap_or(row.view.updated_at);
+    row.view.present(row.metadata(key), |artifact| state.links.artifact(artifact, completed_at))
 }
 
 fn failed(error: &ProjectError) -> ApiError {

@@ -1,15 +1,16 @@
-//! The table `render_jobs`: one row per job, the job's fold with what lists sort and filter by.
+//! The tables `render_jobs` and `render_job_metadata`: one row per job, the job's fold with what lists sort and filter by.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use event_store::{EventStore, WorkspaceKey};
 use events::job::JobStatus;
 use events::job_view::JobView;
-use events::{Position, Recorded, RenderEvent, RenderId, Timestamp, WorkspaceId};
+use events::{Position, Recorded, RenderEvent, RenderId, StreamId, Timestamp, WorkspaceId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 
-use crate::documents::{DocumentFacts, Documents};
+use crate::documents::{Documents, PairDigest, open_metadata, seal_metadata};
 use crate::projections::{ProjectError, Projection, Rebuildable};
 use crate::read_db::position;
 
@@ -26,17 +27,36 @@ pub struct JobRow {
     pub position: Position,
     /// The fold of its events.
     pub view: JobView,
-    /// The caller's.
-    pub metadata: BTreeMap<String, String>,
-    /// Whether the job names a webhook address.
-    pub webhook: bool,
+    /// The caller's, sealed; empty: none.
+    pub metadata: Vec<u8>,
+}
+
+impl JobRow {
+    /// Whether [`JobRow::metadata`] needs the workspace's key.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        !self.metadata.is_empty()
+    }
+
+    /// The caller's metadata; none without the workspace's key.
+    #[must_use]
+    pub fn metadata(&self, key: Option<&WorkspaceKey>) -> BTreeMap<String, String> {
+        open_metadata(key, self.view.id, &self.metadata)
+    }
+}
+
+/// What is taken from a job's document at its first event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFacts {
+    metadata: Vec<u8>,
+    pairs: Vec<PairDigest>,
 }
 
 /// A write of this table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A job begins.
-    Open(Box<JobRow>),
+    Open(Box<JobRow>, Vec<PairDigest>),
     /// A job goes on.
     Advance(RenderId, Box<RenderEvent>, Box<Recorded>),
 }
@@ -52,29 +72,34 @@ impl RenderJobs {
 #[async_trait]
 impl Projection for RenderJobs {
     const NAME: &'static str = "render_jobs";
-    const VERSION: u32 = 1;
-    type Facts = DocumentFacts;
+    const VERSION: u32 = 2;
+    type Facts = JobFacts;
     type Change = Change;
 
-    async fn gather(&self, event: &Recorded) -> Result<DocumentFacts, ProjectError> {
-        match RenderEvent::decode(&event.event)? {
-            Some(RenderEvent::RenderSubmitted(submitted)) => {
-                Ok(self.documents.facts(event.workspace_id, submitted.document).await?)
-            }
-            _ => Ok(DocumentFacts::default()),
+    async fn gather(&self, event: &Recorded) -> Result<JobFacts, ProjectError> {
+        let (Some(render), Some(RenderEvent::RenderSubmitted(submitted))) =
+            (event.stream_id.render(), RenderEvent::decode(&event.event)?)
+        else {
+            return Ok(JobFacts::default());
+        };
+        let workspace = event.workspace_id;
+        let metadata = self.documents.facts(workspace, submitted.document).await?.metadata;
+        if metadata.is_empty() {
+            return Ok(JobFacts::default());
         }
+        let key = self.documents.key(workspace).await?;
+        let pairs = metadata.iter().map(|(key, value)| self.documents.pair(workspace, key, value)).collect();
+        Ok(JobFacts { metadata: seal_metadata(key.as_ref(), render, &metadata), pairs })
     }
 
-    fn changes(&self, event: &Recorded, facts: DocumentFacts) -> Result<Vec<Change>, ProjectError> {
+    fn changes(&self, event: &Recorded, facts: JobFacts) -> Result<Vec<Change>, ProjectError> {
         let Some(render) = event.stream_id.render() else { return Ok(Vec::new()) };
         let Some(decoded) = RenderEvent::decode(&event.event)? else { return Ok(Vec::new()) };
         let change = match JobView::apply(None, &decoded, event) {
-            Some(view) => Change::Open(Box::new(JobRow {
-                position: event.position,
-                view,
-                metadata: facts.metadata,
-                webhook: facts.webhook_url.is_some(),
-            })),
+            Some(view) => {
+                let row = JobRow { position: event.position, view, metadata: facts.metadata };
+                Change::Open(Box::new(row), facts.pairs)
+            }
             None => Change::Advance(render, Box::new(decoded), Box::new(event.clone())),
         };
         Ok(vec![change])
@@ -87,7 +112,7 @@ impl Projection for RenderJobs {
         change: &Change,
     ) -> Result<(), ProjectError> {
         match change {
-            Change::Open(row) => insert(transaction, generation, row).await,
+            Change::Open(row, pairs) => insert(transaction, generation, row, pairs).await,
             Change::Advance(render, event, recorded) => {
                 let stored: Option<String> =
                     sqlx::query_scalar("SELECT view FROM render_jobs WHERE generation = ? AND render_id = ?")
@@ -110,8 +135,13 @@ impl Projection for RenderJobs {
 #[async_trait]
 impl Rebuildable for RenderJobs {
     async fn remove(transaction: &mut SqliteConnection, generation: i64) -> Result<(), sqlx::Error> {
-        let removal = sqlx::query("DELETE FROM render_jobs WHERE generation = ?").bind(generation);
-        removal.execute(transaction).await.map(drop)
+        for sql in [
+            "DELETE FROM render_jobs WHERE generation = ?",
+            "DELETE FROM render_job_metadata WHERE generation = ?",
+        ] {
+            sqlx::query(sql).bind(generation).execute(&mut *transaction).await?;
+        }
+        Ok(())
     }
 }
 
@@ -119,11 +149,11 @@ async fn insert(
     transaction: &mut SqliteConnection,
     generation: i64,
     row: &JobRow,
+    pairs: &[PairDigest],
 ) -> Result<(), ProjectError> {
     sqlx::query(
-        "INSERT INTO render_jobs (generation, render_id, position, workspace_id, status, created_at, completed_at,
-                                  view, metadata, webhook)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO render_jobs (generation, render_id, position, workspace_id, status, created_at, view, metadata)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(generation)
     .bind(row.view.id.to_string())
@@ -131,12 +161,18 @@ async fn insert(
     .bind(row.view.workspace_id.to_string())
     .bind(row.view.status.as_str())
     .bind(row.view.created_at.0)
-    .bind(row.view.completed_at.map(|at| at.0))
-    .bind(write_json(&row.view)?)
-    .bind(write_json(&row.metadata)?)
-    .bind(i64::from(row.webhook))
-    .execute(transaction)
+    .bind(write_view(&row.view)?)
+    .bind(&row.metadata)
+    .execute(&mut *transaction)
     .await?;
+    for pair in pairs {
+        sqlx::query("INSERT INTO render_job_metadata (generation, pair, position) VALUES (?, ?, ?)")
+            .bind(generation)
+            .bind(pair.as_slice())
+            .bind(row.position.0.cast_signed())
+            .execute(&mut *transaction)
+            .await?;
+    }
     Ok(())
 }
 
@@ -145,16 +181,13 @@ async fn update(
     generation: i64,
     view: &JobView,
 ) -> Result<(), ProjectError> {
-    sqlx::query(
-        "UPDATE render_jobs SET status = ?, completed_at = ?, view = ? WHERE generation = ? AND render_id = ?",
-    )
-    .bind(view.status.as_str())
-    .bind(view.completed_at.map(|at| at.0))
-    .bind(write_json(view)?)
-    .bind(generation)
-    .bind(view.id.to_string())
-    .execute(transaction)
-    .await?;
+    sqlx::query("UPDATE render_jobs SET status = ?, view = ? WHERE generation = ? AND render_id = ?")
+        .bind(view.status.as_str())
+        .bind(write_view(view)?)
+        .bind(generation)
+        .bind(view.id.to_string())
+        .execute(transaction)
+        .await?;
     Ok(())
 }
 
@@ -163,18 +196,23 @@ async fn update(
 pub struct JobFilter {
     /// Only these.
     pub status: Option<JobStatus>,
-    /// Only later ones.
+    /// Only later ones, by the instant that is shown (whole milliseconds).
     pub created_after: Option<Timestamp>,
-    /// Only earlier ones.
+    /// Only earlier ones, likewise.
     pub created_before: Option<Timestamp>,
-    /// Only those with these pairs.
-    pub metadata: Vec<(String, String)>,
+    /// Only those with all of these pairs.
+    pub metadata: Vec<PairDigest>,
     /// Only those before this place in the list's order.
     pub before: Option<Position>,
 }
 
-const COLUMNS: &str = "SELECT position, view, metadata, webhook FROM render_jobs WHERE generation =
-    (SELECT generation FROM projection WHERE name = 'render_jobs' AND live = 1) AND workspace_id = ";
+/// The live rows of one workspace.
+macro_rules! live_rows {
+    () => {
+        "SELECT position, view, metadata FROM render_jobs WHERE generation = \
+         (SELECT generation FROM projection WHERE name = 'render_jobs' AND live = 1) AND workspace_id = "
+    };
+}
 
 /// A workspace's job; `None` where it has none of that id.
 ///
@@ -185,9 +223,9 @@ pub async fn find(
     workspace: WorkspaceId,
     render: RenderId,
 ) -> Result<Option<JobRow>, ProjectError> {
-    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
-    query.push_bind(workspace.to_string()).push(" AND render_id = ").push_bind(render.to_string());
-    query.build().fetch_optional(db).await?.map(|row| read(&row)).transpose()
+    let query = sqlx::query(concat!(live_rows!(), "? AND render_id = ?"));
+    let found = query.bind(workspace.to_string()).bind(render.to_string()).fetch_optional(db).await?;
+    found.map(|row| read(&row)).transpose()
 }
 
 /// A workspace's jobs, newest first, at most `limit`. The order is the log's: it never changes, and new jobs come
@@ -201,26 +239,65 @@ pub async fn list(
     filter: &JobFilter,
     limit: u32,
 ) -> Result<Vec<JobRow>, ProjectError> {
-    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+    let mut query = match filter.metadata.split_first() {
+        // Led by the pair's own index, which is in the list's order: the cost is that of the page, not of all jobs.
+        Some((pair, _)) => {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT render_jobs.position, view, metadata FROM render_job_metadata AS led CROSS JOIN render_jobs
+                 ON render_jobs.generation = led.generation AND render_jobs.position = led.position
+                 WHERE led.generation = (SELECT generation FROM projection WHERE name = 'render_jobs' AND live = 1)
+                 AND led.pair = ",
+            );
+            query.push_bind(pair.to_vec()).push(" AND render_jobs.workspace_id = ");
+            query
+        }
+        None => QueryBuilder::<Sqlite>::new(live_rows!()),
+    };
     query.push_bind(workspace.to_string());
+    for pair in filter.metadata.iter().skip(1) {
+        query.push(
+            " AND EXISTS (SELECT 1 FROM render_job_metadata AS held WHERE held.generation = render_jobs.generation
+               AND held.position = render_jobs.position AND held.pair = ",
+        );
+        query.push_bind(pair.to_vec()).push(")");
+    }
     if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(status.as_str());
     }
+    // Instants are shown in whole milliseconds, and what is shown is what is compared.
     if let Some(after) = filter.created_after {
-        query.push(" AND created_at > ").push_bind(after.0);
+        query.push(" AND created_at >= ").push_bind((after.0.div_euclid(1000) + 1) * 1000);
     }
     if let Some(before) = filter.created_before {
         query.push(" AND created_at < ").push_bind(before.0);
     }
-    for (key, value) in &filter.metadata {
-        query.push(" AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ").push_bind(key.clone());
-        query.push(" AND value = ").push_bind(value.clone()).push(")");
-    }
+    let position = if filter.metadata.is_empty() { "position" } else { "led.position" };
     if let Some(before) = filter.before {
-        query.push(" AND position < ").push_bind(before.0.cast_signed());
+        query.push(" AND ").push(position).push(" < ").push_bind(before.0.cast_signed());
     }
-    query.push(" ORDER BY position DESC LIMIT ").push_bind(i64::from(limit));
+    query.push(" ORDER BY ").push(position).push(" DESC LIMIT ").push_bind(i64::from(limit));
     query.build().fetch_all(db).await?.iter().map(read).collect()
+}
+
+/// The row as the log tells it, for when the table is late: the fold itself.
+///
+/// # Errors
+/// Where the log fails or holds what we never wrote.
+pub async fn from_log(
+    store: &dyn EventStore,
+    documents: &Documents,
+    workspace: WorkspaceId,
+    render: RenderId,
+) -> Result<Option<JobRow>, ProjectError> {
+    let events = store.load(&StreamId::from(render)).await?;
+    let Some((view, first)) = JobView::fold(&events)?.zip(events.first()) else { return Ok(None) };
+    if view.workspace_id != workspace {
+        return Ok(None);
+    }
+    let metadata = documents.facts(workspace, view.document).await?.metadata;
+    let key = documents.key(workspace).await?;
+    let metadata = seal_metadata(key.as_ref(), render, &metadata);
+    Ok(Some(JobRow { position: first.position, view, metadata }))
 }
 
 /// Every row of a generation, in the log's order: for comparing generations with folds.
@@ -229,7 +306,7 @@ pub async fn list(
 /// As [`find`].
 pub async fn all(db: &SqlitePool, generation: i64) -> Result<Vec<JobRow>, ProjectError> {
     let rows = sqlx::query(
-        "SELECT position, view, metadata, webhook FROM render_jobs WHERE generation = ? ORDER BY position",
+        "SELECT position, view, metadata FROM render_jobs WHERE generation = ? ORDER BY position",
     );
     rows.bind(generation).fetch_all(db).await?.iter().map(read).collect()
 }
@@ -241,12 +318,10 @@ pub fn parse_status(text: &str) -> Option<JobStatus> {
 }
 
 fn read(row: &SqliteRow) -> Result<JobRow, ProjectError> {
-    let metadata: String = row.try_get(2)?;
     Ok(JobRow {
         position: position(row.try_get(0)?),
         view: parse_view(row.try_get(1)?)?,
-        metadata: serde_json::from_str(&metadata).map_err(|error| bad_row(&error))?,
-        webhook: row.try_get::<i64, _>(3)? != 0,
+        metadata: row.try_get(2)?,
     })
 }
 
@@ -254,8 +329,8 @@ fn parse_view(stored: &str) -> Result<JobView, ProjectError> {
     serde_json::from_str(stored).map_err(|error| bad_row(&error))
 }
 
-fn write_json<T: serde::Serialize>(value: &T) -> Result<String, ProjectError> {
-    serde_json::to_string(value).map_err(|error| bad_row(&error))
+fn write_view(view: &JobView) -> Result<String, ProjectError> {
+    serde_json::to_string(view).map_err(|error| bad_row(&error))
 }
 
 fn bad_row(error: &serde_json::Error) -> ProjectError {

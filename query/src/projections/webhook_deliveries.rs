@@ -3,36 +3,57 @@
 //! A row is keyed by its event and endpoint: meeting the event again adds nothing and changes nothing. The one
 //! projection that is never rebuilt by swapping. Where it starts on a log that already has a history (an import, a lost
 //! file), rows born from that history are `skipped`: nobody is told last year's news.
+//!
+//! Progress is fleeting: a newer delivery for the same job, its end above all, drops an older progress that has not
+//! arrived. Address and body are sealed with the workspace's key.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use event_store::EventStore;
+use event_store::{EventStore, WorkspaceKey};
 use events::job::Job;
 use events::job_view::JobView;
-use events::{DeliveryId, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, WorkspaceId};
+use events::{
+    DeliveryId, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamVersion, Timestamp,
+    WorkspaceId,
+};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 use storage::LinkSigner;
 
 use crate::documents::{DocumentFacts, Documents};
 use crate::projections::{ProjectError, Projection};
+use crate::webhooks::ledger;
+
+/// Jobs whose state is remembered from one event to the next; further ones are folded from their beginning.
+const FOLLOWED_MAX: usize = 1024;
 
 /// The projection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct WebhookDeliveries {
     store: Arc<dyn EventStore>,
     documents: Documents,
     links: Arc<LinkSigner>,
     /// The end of the history that was there before this table.
     history: Position,
+    followed: Mutex<HashMap<RenderId, Followed>>,
 }
 
-/// What must be known of a job that has reached its end: the fold up to the event, and the caller's words.
-#[derive(Debug, Clone, PartialEq)]
+/// A job that is being told of.
+#[derive(Debug, Clone)]
+struct Followed {
+    document: Arc<DocumentFacts>,
+    /// Its state at the last event that was told.
+    view: Option<JobView>,
+}
+
+/// What must be known to tell of an event: the job as of it, the caller's words, and the key they are sealed with.
+#[derive(Debug)]
 pub struct JobAsOf {
     view: JobView,
-    document: DocumentFacts,
+    document: Arc<DocumentFacts>,
+    key: WorkspaceKey,
 }
 
 /// A delivery to be made.
@@ -48,11 +69,17 @@ pub struct Delivery {
     pub job_id: RenderId,
     /// `render.completed`, …
     pub event_type: &'static str,
+    /// Whether newer news takes its place.
+    pub fleeting: bool,
     /// The event's position.
     pub sequence: Position,
-    /// Where to.
-    pub url: String,
-    /// The exact bytes.
+    /// The digest of the address.
+    pub endpoint: Sha256,
+    /// The digest of its host and port.
+    pub host: Sha256,
+    /// Where to, sealed.
+    pub url: Vec<u8>,
+    /// The exact bytes, sealed.
     pub body: Vec<u8>,
     /// The event's time, microseconds since 1970.
     pub created_at: i64,
@@ -81,30 +108,64 @@ impl WebhookDeliveries {
         links: Arc<LinkSigner>,
         history: Position,
     ) -> WebhookDeliveries {
-        WebhookDeliveries { store, documents, links, history }
+        WebhookDeliveries { store, documents, links, history, followed: Mutex::default() }
     }
 
-    /// The job as of the event: a fold of its stream up to there and no further.
-    async fn job_as_of(&self, event: &Recorded) -> Result<Option<JobAsOf>, ProjectError> {
-        let mut stream = self.store.load(&event.stream_id).await?;
-        stream.retain(|earlier| earlier.stream_version <= event.stream_version);
-        debug_assert_eq!(
-            stream.last().map(|last| last.stream_version),
-            Some(event.stream_version),
-            "an event of the log is in its stream"
-        );
-        let Some(view) = JobView::fold(&stream)? else { return Ok(None) };
-        let document = self.documents.facts(view.workspace_id, view.document).await?;
-        Ok(Some(JobAsOf { view, document }))
+    /// The job as of the event: a fold of its stream up to there and no further; `None` where nobody is told of it.
+    async fn job_as_of(&self, event: &Recorded, goes_on: bool) -> Result<Option<JobAsOf>, ProjectError> {
+        let Some(render) = event.stream_id.render() else { return Ok(None) };
+        let known = self.followed().remove(&render);
+        let (document, known) = match known {
+            Some(known) => (known.document, known.view),
+            None => (self.document(event).await?, None),
+        };
+        let told = document.webhook_url.is_some();
+        // Of a job that is told to nobody only that is remembered.
+        let view = if told { self.view(event, known).await? } else { None };
+        if goes_on {
+            let mut followed = self.followed();
+            if followed.len() >= FOLLOWED_MAX {
+                followed.clear();
+            }
+            followed.insert(render, Followed { document: Arc::clone(&document), view: view.clone() });
+        }
+        let Some(view) = view else { return Ok(None) };
+        let key = self.documents.key(view.workspace_id).await?;
+        Ok(key.map(|key| JobAsOf { view, document, key }))
+    }
+
+    async fn document(&self, event: &Recorded) -> Result<Arc<DocumentFacts>, ProjectError> {
+        let first = self.store.load_after(&event.stream_id, StreamVersion(0), 1).await?;
+        let Some(view) = JobView::fold(&first)? else { return Ok(Arc::default()) };
+        Ok(Arc::new(self.documents.facts(view.workspace_id, view.document).await?))
+    }
+
+    /// The fold up to the event, from what is known of it.
+    async fn view(&self, event: &Recorded, known: Option<JobView>) -> Result<Option<JobView>, ProjectError> {
+        let mut view = known.filter(|view| view.version < event.stream_version);
+        let from = view.as_ref().map_or(StreamVersion(0), |view| view.version);
+        let missing = u32::try_from(event.stream_version.0 - from.0).unwrap_or(u32::MAX);
+        for recorded in self.store.load_after(&event.stream_id, from, missing).await? {
+            if let Some(decoded) = RenderEvent::decode(&recorded.event)? {
+                view = JobView::apply(view, &decoded, &recorded);
+            }
+        }
+        Ok(view)
+    }
+
+    fn followed(&self) -> MutexGuard<'_, HashMap<RenderId, Followed>> {
+        // A panic while the lock was held can only have come from a bug that has been reported already.
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The public name of an event that a job's own webhook is told of: its end.
-fn announced(event: &Recorded) -> Option<&'static str> {
+/// The public name of an event that a job's own webhook is told of, and whether it is fleeting.
+fn announced(event: &Recorded) -> Option<(&'static str, bool)> {
     match event.event.event_type.as_str() {
-        "RenderCompleted" => Some("render.completed"),
-        "RenderFailed" => Some("render.failed"),
-        "RenderCancelled" => Some("render.cancelled"),
+        "ProgressMarked" => Some(("render.progress", true)),
+        "RenderCompleted" => Some(("render.completed", false)),
+        "RenderFailed" => Some(("render.failed", false)),
+        "RenderCancelled" => Some(("render.cancelled", false)),
         _ => None,
     }
 }
@@ -115,11 +176,19 @@ pub fn endpoint(url: &str) -> Sha256 {
     Sha256::of(url.as_bytes())
 }
 
-/// A delivery's id: the first 128 bits of the digest of event and endpoint.
+/// A delivery's id: made from event and endpoint.
 fn delivery_id(event: EventId, endpoint: Sha256) -> DeliveryId {
-    let digest = Sha256::of(format!("{event} {endpoint}").as_bytes());
-    let (bits, _) = digest.0.split_first_chunk().expect("a digest has more than 16 bytes");
-    DeliveryId::new(u128::from_be_bytes(*bits))
+    DeliveryId::new(Sha256::of(format!("{event} {endpoint}").as_bytes()).first_128_bits())
+}
+
+/// What a delivery's address is sealed in.
+pub(crate) fn url_context(delivery: DeliveryId) -> Vec<u8> {
+    format!("webhook address {delivery}").into_bytes()
+}
+
+/// What a delivery's body is sealed in.
+pub(crate) fn body_context(delivery: DeliveryId) -> Vec<u8> {
+    format!("webhook body {delivery}").into_bytes()
 }
 
 #[async_trait]
@@ -130,21 +199,20 @@ impl Projection for WebhookDeliveries {
     type Change = Delivery;
 
     async fn gather(&self, event: &Recorded) -> Result<Option<JobAsOf>, ProjectError> {
-        if announced(event).is_none() {
-            return Ok(None);
-        }
+        let Some((_, fleeting)) = announced(event) else { return Ok(None) };
         // Stored bytes that can't be decoded stop the projection here rather than send a wrong body.
         RenderEvent::decode(&event.event)?;
-        self.job_as_of(event).await
+        self.job_as_of(event, fleeting).await
     }
 
     fn changes(&self, event: &Recorded, facts: Option<JobAsOf>) -> Result<Vec<Delivery>, ProjectError> {
-        let (Some(event_type), Some(JobAsOf { view, document })) = (announced(event), facts) else {
+        let (Some((event_type, fleeting)), Some(JobAsOf { view, document, key })) = (announced(event), facts)
+        else {
             return Ok(Vec::new());
         };
-        let Some(url) = document.webhook_url else { return Ok(Vec::new()) };
+        let Some(url) = &document.webhook_url else { return Ok(Vec::new()) };
         let at = view.completed_at.unwrap_or(event.recorded_at);
-        let job = view.present(document.metadata, |artifact| self.links.artifact(artifact, at));
+        let job = view.present(document.metadata.clone(), |artifact| self.links.artifact(artifact, at));
         let body = Body {
             id: event.event_id,
             event_type,
@@ -154,15 +222,21 @@ impl Projection for WebhookDeliveries {
             data: &job,
         };
         let bad = |error: serde_json::Error| ProjectError::Row { table: Self::NAME, what: error.to_string() };
+        let body = serde_json::to_vec(&body).map_err(bad)?;
+        let endpoint = endpoint(url);
+        let id = delivery_id(event.event_id, endpoint);
         Ok(vec![Delivery {
-            id: delivery_id(event.event_id, endpoint(&url)),
+            id,
             event_id: event.event_id,
             workspace_id: event.workspace_id,
             job_id: view.id,
             event_type,
+            fleeting,
             sequence: event.position,
-            body: serde_json::to_vec(&body).map_err(bad)?,
-            url,
+            endpoint,
+            host: Sha256::of(host(url).as_bytes()),
+            url: key.seal(&url_context(id), url.as_bytes()),
+            body: key.seal(&body_context(id), &body),
             created_at: event.recorded_at.0,
             skipped: event.position <= self.history,
         }])
@@ -174,29 +248,71 @@ impl Projection for WebhookDeliveries {
         _generation: i64,
         delivery: &Delivery,
     ) -> Result<(), ProjectError> {
-        sqlx::query(
-            "INSERT INTO webhook_deliveries (delivery_id, event_id, endpoint, workspace_id, job_id, event_type,
-                                             sequence, url, host, body, created_at, status, due_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        drop_fleeting(transaction, delivery).await?;
+        let status = if delivery.skipped {
+            "skipped"
+        } else if is_gone(transaction, delivery).await? {
+            "dead"
+        } else {
+            "pending"
+        };
+        let written = sqlx::query(
+            "INSERT INTO webhook_deliveries (delivery_id, event_id, endpoint, host, workspace_id, job_id, event_type,
+                                             sequence, url, body, created_at, fleeting, status, due_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11)
              ON CONFLICT (event_id, endpoint) DO NOTHING",
         )
         .bind(delivery.id.to_string())
         .bind(delivery.event_id.to_string())
-        .bind(endpoint(&delivery.url).to_string())
+        .bind(delivery.endpoint.to_string())
+        .bind(delivery.host.to_string())
         .bind(delivery.workspace_id.to_string())
         .bind(delivery.job_id.to_string())
         .bind(delivery.event_type)
         .bind(delivery.sequence.0.cast_signed())
         .bind(&delivery.url)
-        .bind(host(&delivery.url))
         .bind(&delivery.body)
         .bind(delivery.created_at)
-        .bind(if delivery.skipped { "skipped" } else { "pending" })
-        .bind(delivery.created_at)
-        .execute(transaction)
+        .bind(delivery.fleeting)
+        .bind(status)
+        .execute(&mut *transaction)
         .await?;
+        if written.rows_affected() == 1 && status == "pending" {
+            let at = Timestamp(delivery.created_at);
+            ledger::plan(transaction, &delivery.id.to_string(), 1, at, at).await?;
+        }
         Ok(())
     }
+}
+
+/// Drops what older progress of the same job has not arrived. What is on its way right now is let go on, once.
+async fn drop_fleeting(transaction: &mut SqliteConnection, news: &Delivery) -> Result<(), sqlx::Error> {
+    let dropped = sqlx::query(
+        "UPDATE webhook_deliveries SET status = 'dropped'
+         WHERE job_id = ? AND endpoint = ? AND fleeting = 1 AND status = 'pending' AND sequence < ?",
+    )
+    .bind(news.job_id.to_string())
+    .bind(news.endpoint.to_string())
+    .bind(news.sequence.0.cast_signed())
+    .execute(&mut *transaction)
+    .await?;
+    if dropped.rows_affected() > 0 {
+        ledger::tidy_dropped(transaction, &news.job_id.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// Whether the endpoint has answered 410 to this job before: it wants to hear no more.
+async fn is_gone(transaction: &mut SqliteConnection, news: &Delivery) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM webhook_deliveries AS earlier JOIN webhook_attempts AS attempt
+                        ON attempt.delivery_id = earlier.delivery_id AND attempt.status_code = 410
+                        WHERE earlier.job_id = ? AND earlier.endpoint = ?)",
+    )
+    .bind(news.job_id.to_string())
+    .bind(news.endpoint.to_string())
+    .fetch_one(transaction)
+    .await
 }
 
 /// Host and port of an address: whose requests in flight are counted together.

@@ -1,4 +1,4 @@
--- The read models. Everything here can be made again from the log, except what happened to deliveries.
+-- The read models, version 1. Everything here can be made again from the log, except what happened to deliveries.
 
 -- Each projection's generations and how far they have come. Readers see the live one.
 CREATE TABLE projection (
@@ -64,5 +64,3 @@ CREATE TABLE webhook_attempts (
     next_retry_at  INTEGER,
     PRIMARY KEY (delivery_id, attempt_number)
 ) STRICT, WITHOUT ROWID;
-
-PRAGMA user_version = 1;

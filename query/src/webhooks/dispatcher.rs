@@ -1,7 +1,7 @@
 //! The dispatcher: claims deliveries that are due, sends each, notes what came of it. Not replayable.
 //!
-//! Promises: the same id and bytes at every attempt, also after a crash; at most a few in flight to one host, so that a
-//! slow receiver holds back nobody else; an attempt is noted before its delivery is touched again. A delivery may arrive
+//! Promises: the same id and bytes at every attempt, also after a crash; at most a few in flight to one endpoint, so that
+//! a slow receiver holds back nobody else; an attempt is noted before its delivery is touched again. A delivery may arrive
 //! twice (a crash between the answer and the note): its id tells.
 
 use std::collections::HashMap;
@@ -15,13 +15,15 @@ use events::{Position, Timestamp, WorkspaceId};
 use outbound::{Outbound, PostError, PostReply};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::documents::Documents;
+use crate::projections::webhook_deliveries::{body_context, url_context};
 use crate::projector::chain;
 use crate::read_db::ReadDb;
-use crate::webhooks::ledger::{self, Attempt, Claimed, Verdict};
+use crate::webhooks::ledger::{self, Attempt, Claimed, InFlight, Limits, Verdict};
 use crate::webhooks::schedule::Schedule;
 use crate::webhooks::signature::{self, BadSecret};
 
@@ -34,6 +36,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// The shortest sleep between two looks at the ledger.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How often old deliveries are removed.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+
 /// How deliveries are sent.
 #[derive(Debug, Clone)]
 pub struct DispatcherConfig {
@@ -43,18 +48,24 @@ pub struct DispatcherConfig {
     pub timeout: Duration,
     /// How long a claim lasts: more than the timeout, so that only the dead lose it.
     pub claim_ttl: Duration,
-    /// Deliveries in flight to one host.
+    /// Deliveries in flight to one endpoint.
+    pub per_endpoint: u32,
+    /// Deliveries in flight to all endpoints of one host and port.
     pub per_host: u32,
+    /// How long a delivery that is over is kept, with its attempts.
+    pub keep: Duration,
 }
 
 impl Default for DispatcherConfig {
-    /// The contract's: 10 s for an answer, 8 in flight.
+    /// The contract's: 10 s for an answer, 8 in flight; kept as long as the films they tell of.
     fn default() -> DispatcherConfig {
         DispatcherConfig {
             schedule: Schedule::default(),
             timeout: Duration::from_secs(10),
             claim_ttl: Duration::from_secs(30),
-            per_host: 8,
+            per_endpoint: 8,
+            per_host: 64,
+            keep: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -64,23 +75,45 @@ impl Default for DispatcherConfig {
 pub struct Dispatcher {
     store: Arc<dyn EventStore>,
     vault: Arc<Vault>,
+    documents: Documents,
     outbound: Outbound,
     db: ReadDb,
     clock: Clock,
     config: DispatcherConfig,
 }
 
-/// A delivery could not be signed.
+/// A delivery could not be made ready to be sent.
 #[derive(Debug, Error)]
-enum SecretError {
-    #[error("could not read the workspace's webhook secret")]
+enum PrepareError {
+    #[error("could not read the workspace's secrets")]
     Store(#[from] StoreError),
-    #[error("could not open the workspace's webhook secret")]
+    #[error("could not open the delivery or the workspace's webhook secret")]
     Sealed(#[from] VaultError),
+    #[error("could not open the delivery: the workspace's key has been thrown away")]
+    Erased,
     #[error("could not find the workspace's webhook secret")]
     Missing,
     #[error("could not use the workspace's webhook secret")]
     Bad(#[from] BadSecret),
+    #[error("could not read the delivery's address")]
+    Address(#[from] std::string::FromUtf8Error),
+}
+
+/// A delivery as it is sent.
+#[derive(Debug)]
+struct Prepared {
+    url: String,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+/// The deliveries under way.
+#[derive(Debug, Default)]
+struct Sending {
+    tasks: JoinSet<()>,
+    /// Endpoint and host of each, also of one whose task dies.
+    whither: HashMap<task::Id, (String, String)>,
+    in_flight: InFlight,
 }
 
 impl Dispatcher {
@@ -94,16 +127,20 @@ impl Dispatcher {
         clock: Clock,
         config: DispatcherConfig,
     ) -> Dispatcher {
-        Dispatcher { store, vault, outbound, db, clock, config }
+        let documents = Documents::new(Arc::clone(&store), Arc::clone(&vault));
+        Dispatcher { store, vault, documents, outbound, db, clock, config }
     }
 
     /// Sends what is due until it is cancelled, then lets what is in flight end. `rows` wakes it when rows were added.
-    pub async fn run(&self, mut rows: watch::Receiver<Position>, stop: CancellationToken) {
-        let mut sending = JoinSet::new();
-        let mut in_flight: HashMap<String, u32> = HashMap::new();
+    pub async fn run(&self, rows: watch::Receiver<Position>, stop: CancellationToken) {
+        tokio::join!(self.send(rows, &stop), self.tidy(&stop));
+    }
+
+    async fn send(&self, mut rows: watch::Receiver<Position>, stop: &CancellationToken) {
+        let mut sending = Sending::default();
         while !stop.is_cancelled() {
             rows.borrow_and_update();
-            let pause = match self.send_due(&mut sending, &mut in_flight).await {
+            let pause = match self.send_due(&mut sending).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "deliveries could not be claimed; trying again");
@@ -113,65 +150,89 @@ impl Dispatcher {
             tokio::select! {
                 () = stop.cancelled() => {}
                 Ok(()) = rows.changed() => {}
-                Some(ended) = sending.join_next() => landed(&mut in_flight, ended),
+                Some(()) = sending.landed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        while let Some(ended) = sending.join_next().await {
-            landed(&mut in_flight, ended);
-        }
+        while sending.landed().await.is_some() {}
     }
 
     /// Starts what is due and fits; how long until something else is.
-    async fn send_due(
-        &self,
-        sending: &mut JoinSet<String>,
-        in_flight: &mut HashMap<String, u32>,
-    ) -> Result<Duration, sqlx::Error> {
-        if sending.len() >= IN_FLIGHT_MAX {
+    async fn send_due(&self, sending: &mut Sending) -> Result<Duration, sqlx::Error> {
+        if sending.tasks.len() >= IN_FLIGHT_MAX {
             return Ok(POLL);
         }
         let now = self.clock.now();
-        let due = ledger::next_due(&self.db, Timestamp(i64::MIN)).await?;
-        if due.is_none_or(|due| due > now) {
-            return Ok(until(now, due));
-        }
-        let per_host = self.config.per_host;
-        let room =
-            in_flight.iter().map(|(host, flying)| (host.clone(), per_host.saturating_sub(*flying))).collect();
         let ends = now.plus_ms(millis(self.config.claim_ttl));
-        let token = format!("{:032x}", rand::random::<u128>());
-        for delivery in ledger::claim_due(&self.db, now, ends, per_host, &room, &token).await? {
-            *in_flight.entry(delivery.host.clone()).or_default() += 1;
+        let limits = Limits { per_endpoint: self.config.per_endpoint, per_host: self.config.per_host };
+        let claimed = ledger::claim_due(&self.db, now, ends, limits, &mut sending.in_flight).await?;
+        let some = !claimed.is_empty();
+        for delivery in claimed {
             let dispatcher = self.clone();
-            sending.spawn(async move {
-                let host = delivery.host.clone();
-                dispatcher.deliver(delivery).await;
-                host
-            });
+            let whither = (delivery.endpoint.clone(), delivery.host.clone());
+            let task = sending.tasks.spawn(async move { dispatcher.deliver(delivery).await });
+            sending.whither.insert(task.id(), whither);
         }
-        // What is due now and was left is for hosts without room: they wake us when one of theirs lands.
-        Ok(until(self.clock.now(), ledger::next_due(&self.db, now).await?))
+        // There may be more than was taken at once. What is due and was left has no room: it is woken by a landing.
+        let next = if some { Some(now) } else { ledger::next_due(&self.db, now).await? };
+        Ok(until(self.clock.now(), next))
+    }
+
+    /// Removes what is old, now and then.
+    async fn tidy(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let now = self.clock.now();
+            let tidied = async {
+                ledger::free_lapsed(&self.db, now).await?;
+                ledger::prune(&self.db, now, self.config.keep).await
+            };
+            match tidied.await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "old deliveries were removed"),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "old deliveries could not be removed; trying again later")
+                }
+            }
+            stop.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await;
+        }
     }
 
     /// One attempt, noted.
     async fn deliver(&self, delivery: Claimed) {
         let attempted_at = self.clock.now();
         let begun = Instant::now();
-        let attempt = match self.send(&delivery, attempted_at).await {
-            Ok(Ok(reply)) => Attempt {
+        let posted = match self.prepare(&delivery, attempted_at).await {
+            Ok(prepared) => {
+                self.post(prepared).await.map_err(|error| (self.verdict(&delivery, None), error.to_string()))
+            }
+            Err(error) => {
+                tracing::error!(delivery.id = %delivery.delivery_id, error = %chain(&error), "a delivery could not be sent");
+                let verdict = match error {
+                    PrepareError::Erased => Verdict::Dead,
+                    _ => self.verdict(&delivery, None),
+                };
+                Err((verdict, error.to_string()))
+            }
+        };
+        let attempt = match posted {
+            Ok(reply) => Attempt {
                 status_code: Some(reply.status),
                 latency_ms: millis(reply.latency),
                 verdict: self.verdict(&delivery, Some(reply.status)),
                 response_body: reply.body,
                 reason: None,
                 attempted_at,
+                noted_at: self.clock.now(),
             },
-            Ok(Err(error)) => self.unanswered(&delivery, error.to_string(), attempted_at, begun),
-            Err(error) => {
-                tracing::error!(delivery.id = %delivery.delivery_id, error = %chain(&error), "a delivery could not be signed");
-                self.unanswered(&delivery, error.to_string(), attempted_at, begun)
-            }
+            Err((verdict, reason)) => Attempt {
+                status_code: None,
+                response_body: Vec::new(),
+                reason: Some(reason),
+                latency_ms: millis(begun.elapsed()),
+                attempted_at,
+                noted_at: self.clock.now(),
+                verdict,
+            },
         };
         match ledger::record(&self.db, &delivery, &attempt).await {
             Ok(true) => {
@@ -186,47 +247,34 @@ impl Dispatcher {
         }
     }
 
-    async fn send(
-        &self,
-        delivery: &Claimed,
-        at: Timestamp,
-    ) -> Result<Result<PostReply, PostError>, SecretError> {
+    /// Opens a delivery and signs it.
+    async fn prepare(&self, delivery: &Claimed, at: Timestamp) -> Result<Prepared, PrepareError> {
+        let key = self.documents.key(delivery.workspace_id).await?.ok_or(PrepareError::Erased)?;
+        let url = String::from_utf8(key.open(&url_context(delivery.delivery_id), &delivery.url)?)?;
+        let body = key.open(&body_context(delivery.delivery_id), &delivery.body)?;
         let secret = self.secret(delivery.workspace_id).await?;
-        let signed = signature::headers(&secret, delivery.event_id, at.unix_seconds(), &delivery.body)?;
+        let signed = signature::headers(&secret, delivery.event_id, at.unix_seconds(), &body)?;
         let mut headers = vec![("content-type", "application/json".to_owned())];
         headers.extend(signed);
-        let body = Bytes::copy_from_slice(&delivery.body);
-        Ok(self.outbound.post(&delivery.url, &headers, body, self.config.timeout).await)
+        Ok(Prepared { url, headers, body: Bytes::from(body) })
     }
 
-    async fn secret(&self, workspace: WorkspaceId) -> Result<String, SecretError> {
-        let sealed = self.store.secret(workspace, WEBHOOK_SECRET).await?.ok_or(SecretError::Missing)?;
+    async fn post(&self, prepared: Prepared) -> Result<PostReply, PostError> {
+        let Prepared { url, headers, body } = prepared;
+        self.outbound.post(&url, &headers, body, self.config.timeout).await
+    }
+
+    async fn secret(&self, workspace: WorkspaceId) -> Result<String, PrepareError> {
+        let sealed = self.store.secret(workspace, WEBHOOK_SECRET).await?.ok_or(PrepareError::Missing)?;
         let plain = self.vault.unseal(&webhook_secret_context(workspace), &sealed)?;
-        String::from_utf8(plain).map_err(|_not_text| SecretError::Bad(BadSecret))
-    }
-
-    fn unanswered(
-        &self,
-        delivery: &Claimed,
-        reason: String,
-        attempted_at: Timestamp,
-        begun: Instant,
-    ) -> Attempt {
-        Attempt {
-            status_code: None,
-            response_body: Vec::new(),
-            reason: Some(reason),
-            latency_ms: millis(begun.elapsed()),
-            attempted_at,
-            verdict: self.verdict(delivery, None),
-        }
+        String::from_utf8(plain).map_err(|_not_text| PrepareError::Bad(BadSecret))
     }
 
     /// A 2xx is success, 410 says never again, all else is tried again as long as the schedule lasts.
     fn verdict(&self, delivery: &Claimed, status: Option<u16>) -> Verdict {
         match status {
             Some(200..=299) => Verdict::Succeeded,
-            Some(410) => Verdict::Dead,
+            Some(410) => Verdict::Gone,
             _ => match self.config.schedule.after(delivery.attempt, rand::random()) {
                 Some(delay) => Verdict::Retry(self.clock.now().plus_ms(millis(delay))),
                 None => Verdict::Dead,
@@ -235,15 +283,20 @@ impl Dispatcher {
     }
 }
 
-fn landed(in_flight: &mut HashMap<String, u32>, ended: Result<String, tokio::task::JoinError>) {
-    match ended {
-        Ok(host) => {
-            if let Some(flying) = in_flight.get_mut(&host) {
-                *flying -= 1;
+impl Sending {
+    /// Waits until one of them has ended; `None`: there is none.
+    async fn landed(&mut self) -> Option<()> {
+        let id = match self.tasks.join_next_with_id().await? {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a delivery's task ended by itself; its claim will lapse");
+                error.id()
             }
-            in_flight.retain(|_, flying| *flying > 0);
+        };
+        if let Some((endpoint, host)) = self.whither.remove(&id) {
+            self.in_flight.remove(&endpoint, &host);
         }
-        Err(error) => tracing::error!(%error, "a delivery's task ended by itself; its claim will lapse"),
+        Some(())
     }
 }
 

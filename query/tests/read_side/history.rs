@@ -69,6 +69,21 @@ async fn a_history_is_read_whole_or_page_by_page() {
     assert_eq!(Value::Array(pages), whole["data"], "the pages together are the whole");
     let rest = service.get(&format!("{path}?after=5")).await.json();
     assert_eq!(types(&rest["data"]), TYPES[5..]);
+    let versions: Vec<&Value> =
+        whole["data"].as_array().expect("a list").iter().map(|event| &event["version"]).collect();
+    assert_eq!(versions, [1, 2, 3, 4, 5, 6], "each event names its place");
+}
+
+#[tokio::test]
+async fn a_history_that_has_not_changed_is_not_sent_again() {
+    let service = Service::start().await;
+    let mut life = service.submit(&Document::default()).await;
+    let path = format!("/v1/renders/{}/events", life.id);
+    let etag = service.get(&path).await.header(header::ETAG).to_owned();
+    let again = || service.ask(service.request(&path).header(header::IF_NONE_MATCH, &etag));
+    assert_eq!(again().await.status, StatusCode::NOT_MODIFIED);
+    life.append(service.store.as_ref(), &[leased()]).await;
+    assert_eq!(again().await.status, StatusCode::OK, "it has changed");
 }
 
 #[tokio::test]
@@ -85,12 +100,21 @@ async fn a_history_shows_neither_workers_nor_storage() {
 async fn bad_places_and_limits_are_refused() {
     let service = Service::start().await;
     let life = finished(&service).await;
-    for query in ["limit=0", "limit=1001", "after=-1", "after=x"] {
-        let answer = service.get(&format!("/v1/renders/{}/events?{query}", life.id)).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+    for query in ["limit=0", "limit=1001", "after=-1", "after=x", "after=1&cursor=1", "before=3"] {
+        for path in [format!("/v1/renders/{}/events", life.id), "/v1/events".to_owned()] {
+            let answer = service.get(&format!("{path}?{query}")).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {query}");
+        }
     }
     let answer = service.ask(stream_request(&life).header("last-event-id", "x")).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let living = service.submit(&Document::default()).await;
+    let answer = service.ask(stream_request(&living).header("last-event-id", "99")).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "a place of another log is no place of this one"
+    );
 }
 
 #[tokio::test]
@@ -127,6 +151,9 @@ async fn a_stream_resumes_behind_any_event_and_never_after_the_last() {
             "after {seen}"
         );
     }
+    let from_query = format!("/v1/renders/{}/events?lastEventId=4", life.id);
+    let answer = service.ask(service.request(&from_query).header(header::ACCEPT, "text/event-stream")).await;
+    assert_eq!(streamed(&answer).len(), 2, "for clients that can't set the header");
     for seen in ["6", "7"] {
         let answer = service.ask(stream_request(&life).header("last-event-id", seen)).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "after {seen} there is nothing, ever");

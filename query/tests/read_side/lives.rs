@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use event_store::{Append, EventStore, NewQueueRow, SideRow, StreamAppend, WorkspaceKey, documents};
 use events::job::{JobKind, ProgressStage};
 use events::render::{
-    Artifact, LeaseGranted, PartStored, ProgressMarked, QueueReason, RenderCancelled, RenderCompleted,
-    RenderFailed, RenderQueued, RenderSubmitted, StoredObject, StoredPart, Timings,
+    Artifact, LeaseGranted, PartRange, PartStored, Plan, ProgressMarked, QueueReason, RenderCancelled,
+    RenderCompleted, RenderFailed, RenderPlanned, RenderQueued, RenderSubmitted, StoredObject, StoredPart,
+    Timings,
 };
 use events::work::Fingerprint;
 use events::{
@@ -128,6 +129,23 @@ pub(crate) fn leased() -> RenderEvent {
         fingerprint: Fingerprint("engine".to_owned()),
         ttl_ms: 300,
     })
+}
+
+pub(crate) fn planned(duration: f64, frames: u64) -> RenderEvent {
+    let detail =
+        StoredObject { key: "renders/x/plan/3".to_owned(), sha256: Sha256::of(b"plan"), size_bytes: 4 };
+    let plan = Plan {
+        generation: 1,
+        fingerprint: Fingerprint("engine".to_owned()),
+        frames,
+        duration,
+        parts: vec![PartRange { first: 0, count: frames }],
+        audio: false,
+        detail,
+        warnings: Vec::new(),
+        work_ms: 1,
+    };
+    RenderEvent::RenderPlanned(RenderPlanned { token: Token(StreamVersion(3)), plan })
 }
 
 pub(crate) fn progress(percent: u8) -> RenderEvent {

@@ -2,10 +2,14 @@
 //! written by hand.
 
 mod artifacts;
+mod deliveries;
 mod history;
 mod lives;
+mod progress;
 mod projections;
 mod receiver;
 mod renders;
+mod sealed;
 mod service;
+mod streams;
 mod webhooks;

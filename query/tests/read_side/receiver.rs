@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reply {
     Status(u16),
+    Text(u16, &'static str),
     RedirectTo(&'static str),
     Never,
 }
@@ -80,6 +81,9 @@ async fn take(State(script): State<Script>, headers: HeaderMap, body: Bytes) -> 
     script.sender.send(Received { headers, body: body.to_vec() }).await.expect("the test listens");
     match script.replies.get(n).or(script.replies.last()).expect("a reply") {
         Reply::Status(status) => StatusCode::from_u16(*status).expect("a status").into_response(),
+        Reply::Text(status, text) => {
+            (StatusCode::from_u16(*status).expect("a status"), *text).into_response()
+        }
         Reply::RedirectTo(to) => (StatusCode::FOUND, [("location", *to)]).into_response(),
         Reply::Never => std::future::pending().await,
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::lives::{Document, completed, failed, leased, progress};
+use crate::lives::{Document, completed, failed, leased, planned, progress};
 use crate::service::{Answer, Service};
 
 fn ids(answer: &Answer) -> Vec<Value> {
@@ -33,6 +33,39 @@ async fn a_job_is_read_as_it_is_at_every_moment_of_its_life() {
     let url = job["output"]["url"].as_str().expect("a link");
     assert!(url.starts_with("http://films.example/v1/artifacts/renders/a/1?exp="), "{url}");
     assert_eq!(service.get(&path).await.json()["output"]["url"], url, "the same link every time");
+}
+
+#[tokio::test]
+async fn a_job_says_what_its_request_comes_down_to() {
+    let service = Service::start().await;
+    let mut life = service.submit(&Document::default()).await;
+    let path = format!("/v1/renders/{}", life.id);
+    let frame = json!({ "output_format": "mp4", "width": 1280, "height": 720, "frame_rate": "30" });
+    let mut expected = frame.as_object().expect("an object").clone();
+    expected.extend([("duration".to_owned(), json!(2.0)), ("frame_count".to_owned(), Value::Null)]);
+    assert_eq!(service.get(&path).await.json()["resolved"], json!(expected));
+    life.append(service.store.as_ref(), &[leased(), planned(2.5, 75)]).await;
+    expected.extend([("duration".to_owned(), json!(2.5)), ("frame_count".to_owned(), json!(75))]);
+    assert_eq!(service.get(&path).await.json()["resolved"], json!(expected), "the plan knows better");
+}
+
+#[tokio::test]
+async fn a_job_that_has_not_changed_is_not_sent_again() {
+    let service = Service::start().await;
+    let mut life = service.submit(&Document::with_metadata(&[("a", "b")])).await;
+    for path in [format!("/v1/renders/{}", life.id), "/v1/renders?metadata[a]=b".to_owned()] {
+        let first = service.get(&path).await;
+        assert_eq!(first.header(header::CACHE_CONTROL), "private, no-cache");
+        let etag = first.header(header::ETAG).to_owned();
+        let again = || service.ask(service.request(&path).header(header::IF_NONE_MATCH, format!("W/{etag}")));
+        let known = again().await;
+        assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+        assert_eq!(known.header(header::ETAG), etag, "{path}");
+        life.append(service.store.as_ref(), &[leased()]).await;
+        let news = again().await;
+        assert_eq!(news.status, StatusCode::OK, "{path}");
+        assert_ne!(news.header(header::ETAG), etag, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -97,6 +130,8 @@ async fn lists_are_filtered_by_status_time_and_metadata() {
         ("metadata[team]=a%20b", vec![&waiting, &done]),
         ("metadata%5Bteam%5D=a+b&metadata%5Bx%5D=1", vec![&done]),
         ("metadata[team]=a", vec![]),
+        ("metadata[x]=1&status=queued", vec![]),
+        ("metadata[team]=a%20b&status=queued&limit=1&created_before=2120-01-01T00:00:00Z", vec![&waiting]),
         ("created_after=2020-01-01T00:00:00Z", vec![&waiting, &done]),
         ("created_after=2120-01-01T00:00:00Z", vec![]),
         ("created_before=2020-01-01T00:00:00%2B01:00", vec![]),
@@ -107,14 +142,52 @@ async fn lists_are_filtered_by_status_time_and_metadata() {
 }
 
 #[tokio::test]
+async fn instants_are_compared_as_they_are_shown() {
+    let service = Service::start().await;
+    let life = service.submit(&Document::default()).await;
+    let job = service.get(&format!("/v1/renders/{}", life.id)).await.json();
+    let shown = job["created_at"].as_str().expect("an instant");
+    for query in [format!("created_after={shown}"), format!("created_before={shown}")] {
+        assert!(
+            ids(&service.get(&format!("/v1/renders?{query}")).await).is_empty(),
+            "neither before nor after itself"
+        );
+    }
+}
+
+#[tokio::test]
+async fn filtered_pages_follow_each_other_too() {
+    let service = Service::start().await;
+    let mut all = Vec::new();
+    for n in 0..7 {
+        let words = [("even", if n % 2 == 0 { "yes" } else { "no" }), ("all", "yes")];
+        let life = service.submit(&Document::with_metadata(&words)).await;
+        if n % 2 == 0 {
+            all.insert(0, json!(life.id.to_string()));
+        }
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page =
+            service.get(&format!("/v1/renders?limit=3&metadata[all]=yes&metadata[even]=yes{cursor}")).await;
+        found.extend(ids(&page));
+        match page.json()["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(found, all);
+}
+
+#[tokio::test]
 async fn every_bad_parameter_is_named_at_once() {
     let service = Service::start().await;
-    let answer = service.get("/v1/renders?limit=0&cursor=x&status=done&created_after=soon").await;
+    let answer = service.get("/v1/renders?limit=0&cursor=x&status=done&created_after=soon&stat=failed").await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     let details = answer.json()["error"]["details"].clone();
     let paths: Vec<&str> =
         details.as_array().expect("a list").iter().map(|d| d["path"].as_str().expect("a path")).collect();
-    assert_eq!(paths, ["limit", "status", "created_after", "cursor"]);
+    assert_eq!(paths, ["stat", "limit", "status", "created_after", "cursor"]);
     let life = service.submit(&Document::default()).await;
     let answer = service.get(&format!("/v1/renders/{}?wait=61", life.id)).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "at most 60 s");

@@ -1,11 +1,14 @@
 //! The read side, running: router, projectors and dispatcher over a log in memory.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::PatientListener;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
 use event_store::documents::{self, WEBHOOK_SECRET, webhook_secret_context};
 use event_store::{ApiKeyRow, Append, EventStore, MemoryStore, SideRow, Vault, WorkspaceKey};
 use events::{KeyId, Sha256, WorkspaceId};
@@ -14,6 +17,7 @@ use query::webhooks::{DispatcherConfig, Schedule};
 use query::{QueryConfig, QueryOptions, QueryRole};
 use serde_json::Value;
 use storage::{LinkSigner, LocalStorage, Storage};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -30,7 +34,7 @@ pub(crate) struct Service {
     pub(crate) vault: Arc<Vault>,
     pub(crate) storage: LocalStorage,
     pub(crate) directory: tempfile::TempDir,
-    key: WorkspaceKey,
+    pub(crate) key: WorkspaceKey,
     running: Option<Running>,
 }
 
@@ -99,6 +103,11 @@ impl Service {
 
     /// Opens the role and runs it.
     pub(crate) async fn run(&mut self, webhooks: DispatcherConfig) {
+        self.run_with(QueryOptions { webhooks, ..QueryOptions::default() }).await;
+    }
+
+    /// The same with all options.
+    pub(crate) async fn run_with(&mut self, options: QueryOptions) {
         let outbound =
             Outbound::new(AllowedNetworks::parse("127.0.0.0/8").expect("networks")).expect("builds");
         let config = QueryConfig {
@@ -109,13 +118,21 @@ impl Service {
             read_db: self.read_db(),
             outbound,
         };
-        let options = QueryOptions { webhooks, ..QueryOptions::default() };
         let role = QueryRole::open_with(config, options).await.expect("opens");
         let router =
             api::with_conventions(role.router(), || "request".to_owned(), &api::ServiceLimits::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(role.run(stop.clone()));
         self.running = Some(Running { router, task, stop });
+    }
+
+    /// Serves it on a port of loopback; a client that takes nothing for `write_deadline` is dropped.
+    pub(crate) async fn listen(&self, write_deadline: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("an address");
+        let serving = axum::serve(PatientListener::new(listener, write_deadline), self.router());
+        tokio::spawn(serving.into_future());
+        address
     }
 
     /// Ends it as a power cut would: whatever was in flight is gone.
@@ -144,27 +161,38 @@ impl Service {
         self.running.as_ref().expect("it runs").stop.clone()
     }
 
+    /// The log's last position.
+    pub(crate) async fn store_head(&self) -> u64 {
+        self.store.head().await.expect("a head").position.0
+    }
+
     /// The owner's new render.
     pub(crate) async fn submit(&self, document: &Document) -> Life {
         Life::begin(self.store.as_ref(), OWNER, &self.key, document).await
     }
 
+    /// The owner's request.
+    pub(crate) fn request(&self, path: &str) -> axum::http::request::Builder {
+        Request::get(path).header(header::AUTHORIZATION, "Bearer fl_live_owner")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.ask(Request::get(path).header(header::AUTHORIZATION, "Bearer fl_live_owner")).await
+        self.ask(self.request(path)).await
     }
 
     pub(crate) async fn get_as(&self, key: &str, path: &str) -> Answer {
         self.ask(Request::get(path).header(header::AUTHORIZATION, format!("Bearer {key}"))).await
     }
 
-    pub(crate) async fn ask(&self, request: axum::http::request::Builder) -> Answer {
+    /// An answer whose body has yet to be read.
+    pub(crate) async fn open(&self, request: axum::http::request::Builder) -> Response {
         let request = request.body(Body::empty()).expect("a request");
         let asked = self.router().oneshot(request);
-        let response = tokio::time::timeout(Duration::from_secs(30), asked)
-            .await
-            .expect("an answer")
-            .expect("infallible");
-        let (parts, body) = response.into_parts();
+        tokio::time::timeout(Duration::from_secs(30), asked).await.expect("an answer").expect("infallible")
+    }
+
+    pub(crate) async fn ask(&self, request: axum::http::request::Builder) -> Answer {
+        let (parts, body) = self.open(request).await.into_parts();
         let body = axum::body::to_bytes(body, 10 << 20).await.expect("a whole body");
         Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
     }

@@ -1,0 +1,53 @@
+//! What became of a job's webhooks: every attempt, made or planned, newest first.
+
+use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use api::{ApiError, Caller, Page, encode_cursor, fresh};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::http::query_string::QueryString;
+use crate::http::{QueryState, render_id, renders};
+use crate::webhooks::attempts;
+
+/// The query parameters of `GET /v1/renders/{id}/deliveries`.
+#[derive(Debug)]
+pub(crate) struct DeliveriesParameters {
+    /// Attempts of a page: 1–100, 20 unless given.
+    limit: u32,
+    /// `next_cursor` of the page before.
+    cursor: Option<i64>,
+}
+
+impl DeliveriesParameters {
+    const KNOWN: &[&str] = &["limit", "cursor"];
+
+    fn read(query: Option<&str>) -> Result<DeliveriesParameters, ApiError> {
+        let mut query = QueryString::parse(query, DeliveriesParameters::KNOWN);
+        let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX);
+        let parameters = DeliveriesParameters { limit, cursor: query.cursor() };
+        query.finish().map(|()| parameters)
+    }
+}
+
+/// `GET /v1/renders/{id}/deliveries`: a [`Page`] of [`attempts::DeliveryAttempt`]s, newest first.
+///
+/// # Errors
+/// 401, 404 (also for another workspace's job), 422.
+pub(crate) async fn list(
+    State(state): State<QueryState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let DeliveriesParameters { limit, cursor } = DeliveriesParameters::read(query.as_deref())?;
+    let job = renders::find(&state, caller.workspace, render_id(&id)?).await?.view.id;
+    let found = attempts::list(state.db.readers(), job, cursor, limit + 1).await;
+    let mut rows = found.map_err(|error| ApiError::internal(&error))?;
+    let has_more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = rows.last().filter(|_| has_more).map(|(place, _)| encode_cursor(place));
+    let data = rows.into_iter().map(|(_, attempt)| attempt).collect();
+    fresh(&headers, &Page::<attempts::DeliveryAttempt> { data, next_cursor, has_more })
+}

@@ -1,0 +1,97 @@
+//! Attempts as clients see them: the ledger's rows in the contract's words.
+
+use events::{AttemptId, DeliveryId, RenderId, Sha256, Timestamp, WebhookId, WorkspaceId};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
+
+/// One attempt of one delivery. A delivery that is tried again has several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryAttempt {
+    /// Its name.
+    pub id: AttemptId,
+    /// The delivery: one event on its way to one endpoint.
+    pub delivery_id: DeliveryId,
+    /// The endpoint. A job's own `webhook_url` has a name made from its address, which stands for nothing else.
+    pub webhook_id: WebhookId,
+    /// `render.completed`, …
+    pub event_type: String,
+    /// The job.
+    pub job_id: RenderId,
+    /// From 1.
+    pub attempt_number: u32,
+    /// `pending` (planned, or on its way), `succeeded`, `failed` (another one follows) or `dead` (none does).
+    pub status: String,
+    /// The answer's HTTP status; `null`: there was no answer.
+    pub status_code: Option<u16>,
+    /// The answer's first KiB.
+    pub response_body: Option<String>,
+    /// Why there was no answer.
+    pub reason: Option<String>,
+    /// From sending to the answer's status, or to giving up.
+    pub latency_ms: Option<u64>,
+    /// ISO 8601; `null` while it is planned.
+    pub attempted_at: Option<String>,
+    /// ISO 8601. Of a failed one: when the next one follows; of a planned one: when it is due.
+    pub next_retry_at: Option<String>,
+    /// ISO 8601: when it was planned.
+    pub created_at: String,
+}
+
+/// A job's attempts, newest first, with their places in that order; at most `limit`, before the place `before`.
+pub(crate) async fn list(
+    db: &SqlitePool,
+    job: RenderId,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<(i64, DeliveryAttempt)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
+         JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
+         WHERE attempt.job_id = ? AND attempt.arrival < ? ORDER BY attempt.arrival DESC LIMIT ?",
+    )
+    .bind(job.to_string())
+    .bind(before.unwrap_or(i64::MAX))
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("arrival")?, read(row, job)?))).collect()
+}
+
+fn read(row: &SqliteRow, job: RenderId) -> Result<DeliveryAttempt, sqlx::Error> {
+    let instant = |column: &str| -> Result<Option<String>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| Timestamp(at).to_string()))
+    };
+    let decode = |error: events::id::ParseIdError| sqlx::Error::Decode(Box::new(error));
+    let text = |column: &str| row.try_get::<&str, _>(column);
+    let delivery_id = text("delivery_id")?.parse().map_err(decode)?;
+    let attempt_number: u32 = row.try_get("attempt_number")?;
+    let body: Option<Vec<u8>> = row.try_get("response_body")?;
+    let latency_ms: Option<i64> = row.try_get("latency_ms")?;
+    Ok(DeliveryAttempt {
+        id: attempt_id(delivery_id, attempt_number),
+        delivery_id,
+        webhook_id: webhook_id(text("workspace_id")?.parse().map_err(decode)?, text("endpoint")?),
+        event_type: row.try_get("event_type")?,
+        job_id: job,
+        attempt_number,
+        status: row.try_get("status")?,
+        status_code: row.try_get("status_code")?,
+        response_body: body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+        reason: row.try_get("reason")?,
+        latency_ms: latency_ms.map(i64::unsigned_abs),
+        attempted_at: instant("attempted_at")?,
+        next_retry_at: instant("next_retry_at")?,
+        created_at: Timestamp(row.try_get("created_at")?).to_string(),
+    })
+}
+
+/// An attempt's name: the same whenever it is asked for.
+fn attempt_id(delivery: DeliveryId, number: u32) -> AttemptId {
+    AttemptId::new(Sha256::of(format!("{delivery} {number}").as_bytes()).first_128_bits())
+}
+
+/// The name of an address as this workspace's endpoint.
+fn webhook_id(workspace: WorkspaceId, endpoint: &str) -> WebhookId {
+    WebhookId::new(Sha256::of(format!("{workspace} {endpoint}").as_bytes()).first_128_bits())
+}
