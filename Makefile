@@ -12,7 +12,7 @@ PACKAGES := build-essential ca-certificates clang cmake curl git libclang-dev na
 	libvulkan1 mesa-vulkan-drivers \
 	libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev \
 	ffmpeg fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk python3 python3-venv
-TEST_PACKAGES := chromium chromium-driver nats-server sqlite3
+TEST_PACKAGES := chromium chromium-driver nats-server pgbouncer postgresql sqlite3
 # The reference implementation of Standard Webhooks: a receiver that is not ours.
 PYTHON_PACKAGES := standardwebhooks==1.1.0
 

@@ -1,8 +1,9 @@
 //! The event log: the port, its adapters, the hash chain, and the vault that seals what callers wrote.
 //!
-//! [`store`] is the port; [`memory`] is the reference adapter, [`sqlite`] the one that lasts, in a file kept as
-//! [`sqlite_file`] says. Readers follow the log with a [`Subscription`]; [`audit`] proves that nothing was altered;
-//! [`vault`] and [`documents`] keep what must not be readable in the file.
+//! [`store`] is the port; [`memory`] is the reference adapter, [`sqlite`] and [`postgres`] those that last: a file
+//! (kept as [`sqlite_file`] says) for one machine, a database for any number of nodes. Readers follow the log with a
+//! [`Subscription`]; [`audit`] proves that nothing was altered; [`vault`] and [`documents`] keep what must not be
+//! readable in the file.
 //!
 //! Must not know: what events mean (see `events`), what documents mean (see `composition`).
 
@@ -10,6 +11,7 @@ pub mod audit;
 pub mod chain;
 pub mod documents;
 pub mod memory;
+pub mod postgres;
 mod sequencer;
 pub mod sqlite;
 pub mod sqlite_file;
@@ -20,6 +22,7 @@ pub mod vault;
 pub use audit::{Verdict, verify};
 pub use documents::{ReadDocumentError, read_document, seal_document};
 pub use memory::MemoryStore;
+pub use postgres::{OpenPostgresError, PostgresOptions, PostgresStore, Route};
 pub use sqlite::SqliteStore;
 pub use sqlite_file::{OpenError, SqliteFile};
 pub use store::{

@@ -15,6 +15,7 @@ use events::{
 use tokio::sync::watch;
 
 use crate::chain;
+use crate::sequencer::advance;
 use crate::sequencer::batch::{Known, LeaseEnd, lease_end};
 use crate::store::{
     ApiKeyRow, Append, AppendError, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey, LeaseRow,
@@ -246,12 +247,7 @@ impl EventStore for MemoryStore {
         let now = (self.clock)();
         let recorded = self.tables().append(now, &append)?;
         if let Some(last) = recorded.last() {
-            // Two appends may get here in the wrong order; the signal must not go back.
-            self.signal.send_if_modified(|head| {
-                let forward = *head < last.position;
-                *head = last.position.max(*head);
-                forward
-            });
+            advance(&self.signal, last.position);
         }
         Ok(recorded)
     }

@@ -24,6 +24,7 @@
 //!
 //! Must not know: SQL (that is a [`Ledger`]'s), what events mean.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ pub(crate) trait Ledger: Send + 'static {
         rows: &[&SideRow],
     ) -> Result<(), WriteError>;
 
-    /// Moves the ends of those leases that are live; returns them.
+    /// Moves the ends of those leases that are live; returns them, in any order.
     async fn extend(&mut self, now: Timestamp, leases: &[LeaseKey]) -> Result<Vec<LeaseKey>, StoreError>;
 
     /// Ends every lease.
@@ -129,10 +130,11 @@ enum Request {
 }
 
 impl Sequencer {
-    /// Starts the writing task over a log that ends at `head`. Needs a tokio runtime.
-    pub(crate) fn start(ledger: impl Ledger, head: Position) -> Sequencer {
+    /// Starts the writing task over a log that ends where `signal` says; each commit moves it on. Needs a tokio
+    /// runtime.
+    pub(crate) fn start(ledger: impl Ledger, signal: watch::Sender<Position>) -> Sequencer {
         let (requests, inbox) = mpsc::channel(WAITING);
-        let (signal, committed) = watch::channel(head);
+        let (head, committed) = (*signal.borrow(), signal.subscribe());
         let writer = Writer { ledger, head, heads: StreamHeads::new(REMEMBERED_STREAMS), signal };
         tokio::spawn(writer.run(inbox));
         Sequencer { requests, committed }
@@ -162,7 +164,7 @@ impl Sequencer {
         answered.await.unwrap_or(Err(StoreError::Stopped))
     }
 
-    /// The log's end after each commit of this process.
+    /// The log's end after each commit that this process has heard of.
     pub(crate) fn committed(&self) -> watch::Receiver<Position> {
         self.committed.clone()
     }
@@ -313,10 +315,7 @@ impl<L: Ledger> Writer<L> {
         let rows: Vec<&SideRow> = accepted.flat_map(|((append, _), _)| &append.rows).collect();
         let events: Vec<&[Recorded]> = judged.iter().flatten().map(Vec::as_slice).collect();
         self.ledger.write(opening.now, &events, &rows).await?;
-        let mut extended = Vec::with_capacity(batch.extensions.len());
-        for (leases, _) in &batch.extensions {
-            extended.push(self.ledger.extend(opening.now, leases).await?);
-        }
+        let extended = self.extend(batch, opening.now).await?;
         if !batch.expire_all.is_empty() {
             self.ledger.expire_all(opening.now).await?;
         }
@@ -329,6 +328,19 @@ impl<L: Ledger> Writer<L> {
             self.remember(known);
         }
         Ok(Outcome { appends: judged, extended })
+    }
+
+    /// Extends the leases of all requests at once; each request hears of its own.
+    async fn extend(&mut self, batch: &Batch, now: Timestamp) -> Result<Vec<Vec<LeaseKey>>, StoreError> {
+        let wanted: HashSet<LeaseKey> =
+            batch.extensions.iter().flat_map(|(leases, _)| leases).copied().collect();
+        if wanted.is_empty() {
+            return Ok(vec![Vec::new(); batch.extensions.len()]);
+        }
+        let wanted: Vec<LeaseKey> = wanted.into_iter().collect();
+        let live: HashSet<LeaseKey> = self.ledger.extend(now, &wanted).await?.into_iter().collect();
+        let own = |leases: &[LeaseKey]| leases.iter().filter(|lease| live.contains(lease)).copied().collect();
+        Ok(batch.extensions.iter().map(|(leases, _)| own(leases)).collect())
     }
 
     /// What the batch needs: from memory where it is there, else from the ledger.
@@ -352,7 +364,16 @@ impl<L: Ledger> Writer<L> {
         known.versions.into_iter().for_each(|(stream, version)| self.heads.put(stream, version));
         if self.head != known.head.position {
             self.head = known.head.position;
-            self.signal.send_replace(self.head);
+            advance(&self.signal, self.head);
         }
     }
+}
+
+/// Tells of the log's end. News may come in the wrong order; the signal never goes back.
+pub(crate) fn advance(signal: &watch::Sender<Position>, head: Position) {
+    signal.send_if_modified(|told| {
+        let forward = *told < head;
+        *told = head.max(*told);
+        forward
+    });
 }

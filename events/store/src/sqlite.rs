@@ -60,7 +60,7 @@ impl SqliteStore {
         let writer = FILE.open(path).await?;
         let readers = connect_readers(path).await?;
         let head = read_head(&readers).await.map_err(FILE.failed(path, "reading its head"))?;
-        let sequencer = Sequencer::start(SqliteLedger::new(writer), head.position);
+        let sequencer = Sequencer::start(SqliteLedger::new(writer), watch::Sender::new(head.position));
         Ok(SqliteStore { readers, sequencer })
     }
 }
@@ -313,7 +313,7 @@ mod tests {
         // SQLite's own limit takes the same way as a disk's: the file can't grow.
         sqlx::raw_sql("PRAGMA max_page_count = 128").execute(&mut writer).await.expect("a limit");
         let readers = connect_readers(&path).await.expect("connections");
-        let sequencer = Sequencer::start(SqliteLedger::new(writer), Position(0));
+        let sequencer = Sequencer::start(SqliteLedger::new(writer), watch::Sender::new(Position(0)));
         let store: std::sync::Arc<dyn EventStore> = std::sync::Arc::new(SqliteStore { readers, sequencer });
         let mut stored = 0;
         let refused = loop {

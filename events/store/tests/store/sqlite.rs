@@ -1,20 +1,16 @@
 //! What the file promises beyond the port: it outlives the process, refuses changes, and shows those made
 //! behind its back.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use event_store::audit::Finding;
-use event_store::{
-    Append, AppendError, EventStore, SideRow, SqliteStore, StoreError, StreamAppend, Verdict, verify,
-};
-use events::{
-    Actor, EncodedEvent, EventId, NewEvent, Position, RenderId, Sha256, StreamId, StreamVersion, WorkspaceId,
-};
+use event_store::{Append, AppendError, EventStore, SideRow, SqliteStore, StoreError, Verdict, verify};
+use events::{Position, Sha256, StreamVersion, WorkspaceId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use crate::words::events;
 
 struct Scratch {
     folder: tempfile::TempDir,
@@ -41,32 +37,6 @@ async fn raw(path: &Path) -> SqliteConnection {
 
 async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(sql).execute(connection).await.map(|_done| ())
-}
-
-fn stream(number: u128) -> StreamId {
-    StreamId::from(RenderId::new(number))
-}
-
-fn events(number: u128, expected: u64, count: u64) -> Append {
-    let event = |index: u64| NewEvent {
-        event_id: EventId::new(number << 64 | u128::from(expected + index)),
-        event: EncodedEvent {
-            event_type: "Tested".to_owned(),
-            schema_version: 1,
-            data: b"{\"a\":1}".to_vec(),
-        },
-        workspace_id: WorkspaceId::new(1),
-        correlation_id: "req_1".to_owned(),
-        causation_id: None,
-        actor: Actor::system(),
-        traceparent: None,
-    };
-    let part = StreamAppend {
-        stream: stream(number),
-        expected: StreamVersion(expected),
-        events: (0..count).map(event).collect(),
-    };
-    Append { streams: vec![part], ..Append::default() }
 }
 
 #[tokio::test]

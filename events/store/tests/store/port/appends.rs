@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_store::{AppendError, EventStore, SideRow};
 use events::{Actor, EventId, Position, Sha256, StreamVersion};
 
-use super::{OTHER, OWNER, event, part, put, stream, streams};
+use crate::words::{OTHER, OWNER, event, part, put, stream, streams};
 
 pub(crate) async fn an_append_comes_back_as_it_was_written(store: Arc<dyn EventStore>) {
     let before = store.now().await.unwrap();
@@ -49,7 +49,7 @@ pub(crate) async fn a_version_conflict_is_a_value(store: Arc<dyn EventStore>) {
         let refused = store.append(streams(vec![part(stream(1), wrong, 1)])).await;
         assert!(
             matches!(refused, Err(AppendError::Conflict { ref stream, expected, actual: StreamVersion(3) })
-                if *stream == super::stream(1) && expected == StreamVersion(wrong)),
+                if *stream == crate::words::stream(1) && expected == StreamVersion(wrong)),
             "got {refused:?}"
         );
     }

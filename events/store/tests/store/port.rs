@@ -3,16 +3,24 @@
 //! How to add an adapter: implement [`Adapter`] for a type that opens an empty store, and name it in the list
 //! below.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
 use std::sync::Arc;
 
-use event_store::{EventStore, MemoryStore, SqliteStore};
+use event_store::{EventStore, MemoryStore, PostgresOptions, PostgresStore, Route, SqliteStore};
+
+use crate::server::{Database, Pooler};
+
+mod appends;
+mod following;
+mod leases;
+mod queue;
+mod tables;
 
 /// An empty store and whatever keeps it alive.
 trait Adapter: Sized {
     async fn open() -> Self;
     fn store(&self) -> Arc<dyn EventStore>;
+    /// The same log as another process opens it.
+    async fn again(&self) -> Arc<dyn EventStore>;
 }
 
 struct Memory(Arc<MemoryStore>);
@@ -25,22 +33,77 @@ impl Adapter for Memory {
     fn store(&self) -> Arc<dyn EventStore> {
         self.0.clone()
     }
+
+    /// No other process has it.
+    async fn again(&self) -> Arc<dyn EventStore> {
+        self.0.clone()
+    }
 }
 
 struct Sqlite {
     store: Arc<SqliteStore>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Adapter for Sqlite {
     async fn open() -> Sqlite {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(&folder.path().join("log.db")).await.unwrap());
-        Sqlite { store, _folder: folder }
+        Sqlite { store, folder }
     }
 
     fn store(&self) -> Arc<dyn EventStore> {
         self.store.clone()
+    }
+
+    async fn again(&self) -> Arc<dyn EventStore> {
+        Arc::new(SqliteStore::open(&self.folder.path().join("log.db")).await.unwrap())
+    }
+}
+
+struct Postgres {
+    store: Arc<PostgresStore>,
+    database: Database,
+}
+
+async fn open_postgres(address: &str, route: Route) -> Arc<PostgresStore> {
+    Arc::new(PostgresStore::open(PostgresOptions::parse(address, route).unwrap()).await.unwrap())
+}
+
+impl Adapter for Postgres {
+    async fn open() -> Postgres {
+        let database = Database::create().await;
+        Postgres { store: open_postgres(&database.address(), Route::Direct).await, database }
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    async fn again(&self) -> Arc<dyn EventStore> {
+        open_postgres(&self.database.address(), Route::Direct).await
+    }
+}
+
+struct Pooled {
+    store: Arc<PostgresStore>,
+    pooler: Pooler,
+    _database: Database,
+}
+
+impl Adapter for Pooled {
+    async fn open() -> Pooled {
+        let database = Database::create().await;
+        let pooler = Pooler::start(&database).await;
+        Pooled { store: open_postgres(pooler.address(), Route::Pooler).await, pooler, _database: database }
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    async fn again(&self) -> Arc<dyn EventStore> {
+        open_postgres(self.pooler.address(), Route::Pooler).await
     }
 }
 
@@ -49,6 +112,8 @@ macro_rules! port_tests {
     ($($group:ident: $($test:ident),+;)+) => {
         port_tests!(@adapter memory, Memory, $($($group $test),+),+);
         port_tests!(@adapter sqlite, Sqlite, $($($group $test),+),+);
+        port_tests!(@adapter postgres, Postgres, $($($group $test),+),+);
+        port_tests!(@adapter pooled_postgres, Pooled, $($($group $test),+),+);
     };
     (@adapter $module:ident, $adapter:ty, $($group:ident $test:ident),+) => {
         mod $module {
@@ -57,15 +122,19 @@ macro_rules! port_tests {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     let opened = <$adapter>::open().await;
-                    port::$group::$test(opened.store()).await;
+                    super::$group::$test(opened.store()).await;
                 }
             )+
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn many_writers_and_restarting_readers_meet_every_event_once() {
+                let opened = <$adapter>::open().await;
+                let nodes = [opened.store(), opened.again().await, opened.again().await];
+                super::following::many_writers_and_restarting_readers_meet_every_event_once(nodes).await;
+            }
         }
     };
 }
-
-#[path = "port/list.rs"]
-mod port;
 
 port_tests! {
     appends:
@@ -78,7 +147,6 @@ port_tests! {
         rows_without_events_are_kept,
         the_head_follows_the_log;
     following:
-        many_writers_and_a_restarting_reader_meet_every_event_once,
         a_page_begins_right_after_its_checkpoint,
         a_waiting_reader_is_woken_by_a_commit,
         a_reader_ahead_of_the_log_is_told,

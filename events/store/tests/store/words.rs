@@ -1,15 +1,9 @@
-//! The list, by subject, and the few words its tests are written in.
+//! The few words that the tests are written in.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use event_store::{Append, EventStore, SideRow, StreamAppend};
 use events::{Actor, EncodedEvent, EventId, NewEvent, RenderId, StreamId, StreamVersion, WorkspaceId};
-
-pub(crate) mod appends;
-pub(crate) mod following;
-pub(crate) mod leases;
-pub(crate) mod queue;
-pub(crate) mod tables;
 
 pub(crate) const OWNER: WorkspaceId = WorkspaceId::new(1);
 pub(crate) const OTHER: WorkspaceId = WorkspaceId::new(2);
@@ -57,4 +51,9 @@ pub(crate) fn rows(rows: Vec<SideRow>) -> Append {
 /// Appends side rows that nothing can be in the way of.
 pub(crate) async fn put(store: &dyn EventStore, these: Vec<SideRow>) {
     store.append(rows(these)).await.unwrap();
+}
+
+/// An append of `count` events to the stream of this number, which is at version `expected`.
+pub(crate) fn events(number: u128, expected: u64, count: usize) -> Append {
+    streams(vec![part(stream(number), expected, count)])
 }

@@ -1,34 +1,62 @@
 //! Reading the log in order, and auditing it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use event_store::{EventStore, StoreError, Subscription, Verdict, verify};
 use events::{Position, Sha256, StreamVersion, WorkspaceId};
 
-use super::{OTHER, OWNER, part, stream, streams};
+use crate::words::{OTHER, OWNER, part, stream, streams};
 
-pub(crate) async fn many_writers_and_a_restarting_reader_meet_every_event_once(store: Arc<dyn EventStore>) {
-    const WRITERS: u128 = 16;
-    const EACH: u64 = 300;
-    let running = Arc::new(AtomicUsize::new(16));
-    for writer in 0..WRITERS {
-        let (store, running) = (store.clone(), running.clone());
-        tokio::spawn(async move {
-            for version in 0..EACH {
-                store.append(streams(vec![part(stream(writer), version, 1)])).await.unwrap();
-            }
-            running.fetch_sub(1, Ordering::SeqCst);
-        });
+/// Events that [`many_writers_and_restarting_readers_meet_every_event_once`] writes; `FRAMELANE_TEST_EVENTS` asks for
+/// more.
+const EVENTS: u64 = 4_800;
+const WRITERS: u64 = 16;
+const READERS: usize = 4;
+
+pub(crate) async fn many_writers_and_restarting_readers_meet_every_event_once(
+    nodes: [Arc<dyn EventStore>; 3],
+) {
+    let events: u64 = std::env::var("FRAMELANE_TEST_EVENTS").map_or(EVENTS, |events| events.parse().unwrap());
+    let (each, total) = (events / WRITERS, events / WRITERS * WRITERS);
+    let of = |number: usize| nodes[number % nodes.len()].clone();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let store = of(usize::try_from(writer).unwrap());
+            tokio::spawn(async move {
+                for version in 0..each {
+                    store.append(streams(vec![part(stream(writer.into()), version, 1)])).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let readers: Vec<_> = (0..READERS).map(|reader| tokio::spawn(read_all(of(reader), total))).collect();
+    for writer in writers {
+        writer.await.unwrap();
     }
-    let total = usize::try_from(WRITERS).unwrap() * usize::try_from(EACH).unwrap();
+    for reader in readers {
+        assert_eq!(
+            reader.await.unwrap(),
+            (1..=total).collect::<Vec<_>>(),
+            "none skipped, none twice, no gap"
+        );
+    }
+    for writer in 0..WRITERS {
+        let versions: Vec<_> =
+            of(1).load(&stream(writer.into())).await.unwrap().iter().map(|it| it.stream_version).collect();
+        assert_eq!(versions, (1..=each).map(StreamVersion).collect::<Vec<_>>());
+    }
+    let head = of(0).head().await.unwrap();
+    assert_eq!(verify(&of(2), None, |_| {}).await.unwrap(), Verdict::Intact(head));
+}
+
+/// The positions that a reader meets which starts anew from its checkpoint after every third page, and forgets one page
+/// that it had in hand.
+async fn read_all(store: Arc<dyn EventStore>, total: u64) -> Vec<u64> {
     let (mut seen, mut checkpoint) = (Vec::new(), Position(0));
-    while seen.len() < total {
-        // A reader that starts anew from its checkpoint after three pages, and forgets one that it had in
-        // hand.
+    while checkpoint < Position(total) {
         let mut reader = Subscription::new(store.clone(), checkpoint, 50);
         for _ in 0..3 {
-            if seen.len() == total {
+            if checkpoint == Position(total) {
                 break;
             }
             let page = reader.next_page().await.unwrap();
@@ -36,18 +64,11 @@ pub(crate) async fn many_writers_and_a_restarting_reader_meet_every_event_once(s
             checkpoint = page.last().unwrap().position;
             reader.applied(checkpoint);
         }
-        if seen.len() < total {
+        if checkpoint < Position(total) {
             reader.next_page().await.unwrap();
         }
     }
-    assert_eq!(seen, (1..=total as u64).collect::<Vec<_>>(), "none skipped, none twice, no gap");
-    for writer in 0..WRITERS {
-        let versions: Vec<_> =
-            store.load(&stream(writer)).await.unwrap().iter().map(|it| it.stream_version).collect();
-        assert_eq!(versions, (1..=EACH).map(StreamVersion).collect::<Vec<_>>());
-    }
-    let head = store.head().await.unwrap();
-    assert_eq!(verify(&store, None, |_| {}).await.unwrap(), Verdict::Intact(head));
+    seen
 }
 
 pub(crate) async fn a_page_begins_right_after_its_checkpoint(store: Arc<dyn EventStore>) {

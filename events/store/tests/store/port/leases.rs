@@ -6,7 +6,7 @@ use std::sync::Arc;
 use event_store::{Append, AppendError, EventStore, Guard, LeaseKey, SideRow};
 use events::{Position, Slot, StreamVersion, Token};
 
-use super::{part, put, render, stream, streams};
+use crate::words::{part, put, render, stream, streams};
 
 const HOUR: u64 = 3_600_000;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_store::{Append, AppendError, EventStore, Guard, LeaseKey, NewQueueRow, SideRow, WorkspaceLoad};
 use events::{RenderId, Slot, StreamVersion, Timestamp, Token, WorkspaceId};
 
-use super::{OTHER, OWNER, put, render};
+use crate::words::{OTHER, OWNER, put, render};
 
 fn row(number: u128, slot: Slot, workspace: WorkspaceId, priority: i32) -> NewQueueRow {
     let (render, begun) = (render(number), false);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_store::{ApiKeyRow, Append, AppendError, EventStore, IdempotencyRow, IdempotencyScope, SideRow};
 use events::{KeyId, Sha256, WorkspaceId};
 
-use super::{OTHER, OWNER, part, put, render, stream, streams};
+use crate::words::{OTHER, OWNER, part, put, render, stream, streams};
 
 fn scope(path: &str, key: u8) -> IdempotencyScope {
     IdempotencyScope { workspace: OWNER, path: path.to_owned(), key_sha256: Sha256([key; 32]) }
