@@ -12,6 +12,7 @@ PACKAGES := build-essential ca-certificates clang cmake curl git libclang-dev na
 	libvulkan1 mesa-vulkan-drivers \
 	libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev \
 	ffmpeg fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk python3 python3-venv
+BENCH_PACKAGES := wrk
 TEST_PACKAGES := chromium chromium-driver nats-server pgbouncer postgresql sqlite3
 # The reference implementation of Standard Webhooks: a receiver that is not ours.
 PYTHON_PACKAGES := standardwebhooks==1.1.0
@@ -28,7 +29,7 @@ if [ -n "$$missing" ]; then \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: help setup setup-test build demo test bench lint format clean
+.PHONY: help setup setup-test build demo test bench bench-load lint format clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +60,10 @@ test: setup-test ## Run every test
 
 bench: build ## Compare with ffmpeg on the reference compositions; writes tests/bench/RESULTS.md
 	@python3 tests/bench/bench.py
+
+bench-load: build ## Requests a second, POSTs beside a render, event streams; writes tests/bench/LOAD.md
+	@$(call install,$(BENCH_PACKAGES))
+	@python3 tests/bench/load.py
 
 lint: setup ## Check format and lints
 	@cargo fmt --all -- --check
