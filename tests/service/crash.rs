@@ -95,7 +95,7 @@ async fn delivered(system: &System, id: &str) -> Vec<Vec<u8>> {
     for _ in 0..400 {
         let bodies: Vec<Vec<u8>> = system
             .outside
-            .deliveries()
+            .ends()
             .into_iter()
             .filter(|delivery| String::from_utf8_lossy(&delivery.body).contains(id))
             .map(|delivery| delivery.body.to_vec())

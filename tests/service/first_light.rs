@@ -117,12 +117,12 @@ async fn the_webhook_of_a_completed_job_is_signed_and_arrives_once() {
     let id = system.service.submit(&everything(&system)).await;
     system.service.finished(&id).await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    while system.outside.deliveries().is_empty() {
+    while system.outside.ends().is_empty() {
         assert!(tokio::time::Instant::now() < deadline, "the webhook arrives");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let deliveries = system.outside.deliveries();
+    let deliveries = system.outside.ends();
     assert_eq!(deliveries.len(), 1, "one event, one delivery");
     let body: Value = serde_json::from_slice(&deliveries[0].body).unwrap();
     assert_eq!(

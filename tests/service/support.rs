@@ -57,9 +57,14 @@ impl Outside {
         format!("{}/media/{name}", self.address)
     }
 
-    /// Everything delivered so far.
-    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
-        self.received.lock().unwrap().clone()
+    /// Every end of a job that was delivered so far; progress is left out.
+    pub(crate) fn ends(&self) -> Vec<Delivery> {
+        let progress = |delivery: &Delivery| {
+            let body: Value = serde_json::from_slice(&delivery.body).unwrap();
+            body["type"] == "render.progress"
+        };
+        let received = self.received.lock().unwrap();
+        received.iter().filter(|delivery| !progress(delivery)).cloned().collect()
     }
 }
 
