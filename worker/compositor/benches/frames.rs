@@ -1,7 +1,8 @@
 //! CPU time of whole frames: upload, kernels, readback, on whatever adapter there is.
 //!
-//! `cargo bench --profile dev -p compositor [-- part of a case's name] [-- --graph]` prints milliseconds of process CPU time (all threads, also those of a software driver) and
-//! of wall time per frame, best of several rounds. Process CPU time is what a job pays; wall time depends on free cores.
+//! `cargo bench --profile dev -p compositor [-- part of a case's name] [-- --graph] [-- --shaders-alone]` prints
+//! milliseconds of process CPU time (all threads, also those of a software driver) and of wall time per frame, best of
+//! several rounds. `--shaders-alone` leaves out the row kernels, which paint beside software adapters. Process CPU time is what a job pays; wall time depends on free cores.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
@@ -11,7 +12,7 @@ use std::time::Instant;
 use composition::{Color, Size, Ticks};
 use compositor::{
     Alpha, CanvasKind, ColorMatrix, ColorRange, Compositor, FrameGraph, Gpu, GpuOptions, Picture, PictureKey,
-    Pictures, PlanarImage, RgbaImage,
+    Pictures, PlanarImage, RgbaImage, RowKernels,
 };
 use scene::{Affine, Blur, Layer, LayerSource, Rect, Scene, Sides};
 
@@ -23,7 +24,10 @@ const FRAMES: usize = 24;
 const IN_FLIGHT: usize = 3;
 
 fn main() {
-    let gpu = Gpu::open(&GpuOptions::default()).unwrap_or_else(|error| panic!("could not {error}"));
+    let shaders_alone = std::env::args().any(|argument| argument == "--shaders-alone");
+    let row_kernels = if shaders_alone { RowKernels::Never } else { RowKernels::default() };
+    let gpu = Gpu::open(&GpuOptions { row_kernels, ..GpuOptions::default() })
+        .unwrap_or_else(|error| panic!("could not {error}"));
     let before = (cpu_seconds(), Instant::now());
     gpu.warm_up(CanvasKind::I420).expect("the device works");
     println!("{}", gpu.fingerprint());
@@ -67,6 +71,7 @@ fn cases() -> Vec<Case> {
         ("720p: video of BT.601", HD, |canvas, _| vec![Layer { source: VIDEO_601, ..video(canvas) }]),
         ("1080p: video and small text", FULL_HD, small_text),
         ("1080p: Ken Burns of a still", FULL_HD, ken_burns),
+        ("1080p: Ken Burns, fading into another", FULL_HD, cross_fade),
         ("1080p: 720p video magnified", FULL_HD, |canvas, _| vec![fitted(VIDEO, HD, canvas)]),
         ("720p: 1080p video reduced", HD, |canvas, _| vec![fitted(VIDEO_FULL_HD, FULL_HD, canvas)]),
     ]
@@ -133,6 +138,12 @@ fn ken_burns(canvas: Size, n: usize) -> Vec<Layer> {
     let zoom = 1.0 + n as f64 / 200.0;
     let (width, height) = (f64::from(canvas.width) * zoom, f64::from(canvas.height) * zoom);
     vec![upright(PHOTO, PHOTO_SIZE, -5.3 * zoom, -3.7 * zoom, width + 10.6, height + 7.4)]
+}
+
+fn cross_fade(canvas: Size, n: usize) -> Vec<Layer> {
+    let [behind] = ken_burns(canvas, n + 9).try_into().expect("one layer");
+    let [before] = ken_burns(canvas, n).try_into().expect("one layer");
+    vec![behind, Layer { opacity: 0.4, ..before }]
 }
 
 const PHOTO_SIZE: Size = Size { width: 2400, height: 1350 };

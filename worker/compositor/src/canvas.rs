@@ -230,6 +230,17 @@ impl CanvasFrame {
             CanvasKind::Rgba { .. } => Planes::Rgba(plane(0, first, stride)),
         }
     }
+
+    /// Samples of a row of a plane of a 4:2:0 canvas: 0 is luma, 1 and 2 are chroma.
+    pub(crate) fn row_mut(&mut self, plane: usize, row: usize, columns: Range<usize>) -> &mut [u8] {
+        let layout = &self.layout;
+        let (first, chroma) = (layout.first_plane() as usize, layout.chroma_plane() as usize);
+        let (start, stride) = match plane {
+            0 => (0, layout.stride as usize),
+            _ => (first + (plane - 1) * chroma, layout.stride as usize / 2),
+        };
+        &mut self.bytes[start + row * stride..][columns]
+    }
 }
 
 impl Drop for CanvasFrame {

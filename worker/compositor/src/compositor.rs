@@ -24,6 +24,7 @@ use crate::canvas::{Bytes, CanvasError, CanvasFrame, CanvasKind, CanvasLayout};
 use crate::frame_graph::{FrameGraph, GraphError};
 use crate::gpu::Gpu;
 use crate::picture::{Picture, Pictures};
+use crate::rows;
 
 mod base;
 mod execution;
@@ -136,6 +137,10 @@ impl Compositor {
             CanvasFrame { layout, bytes: self.bytes.take(layout.total() as usize), pool: self.bytes.clone() };
         base::write(graph, pictures, &mut frame)?;
         if graph.draws.is_empty() {
+            return Ok(PendingFrame { frame, painted: None });
+        }
+        if gpu.has_row_kernels && rows::can_paint(graph) {
+            rows::paint(gpu, graph, pictures, &mut frame)?;
             return Ok(PendingFrame { frame, painted: None });
         }
         let spans: Vec<Range<usize>> =

@@ -26,12 +26,27 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Bytes of stills and text kept on the GPU between frames. One picture beyond it is still used, but not kept.
     pub texture_cache_bytes: u64,
+    /// When frames are painted by the processor's own kernels.
+    pub row_kernels: RowKernels,
+}
+
+/// When frames are painted row by row on the processor instead of by the adapter: only ever those that consist of
+/// upright layers in 4:2:0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RowKernels {
+    /// Where the adapter is software, whose shaders run on the same processor and take several times as long.
+    #[default]
+    OnSoftwareAdapters,
+    /// Beside any adapter.
+    Always,
+    /// Beside none.
+    Never,
 }
 
 impl Default for GpuOptions {
     /// Any adapter, 256 MiB: sixty full-HD stills.
     fn default() -> GpuOptions {
-        GpuOptions { adapter: None, texture_cache_bytes: 256 << 20 }
+        GpuOptions { adapter: None, texture_cache_bytes: 256 << 20, row_kernels: RowKernels::default() }
     }
 }
 
@@ -45,6 +60,8 @@ pub struct Gpu {
     pub(crate) textures: Mutex<TextureCache>,
     pub(crate) linear: wgpu::Sampler,
     pub(crate) nearest: wgpu::Sampler,
+    /// Whether the row kernels paint what they can.
+    pub(crate) has_row_kernels: bool,
     info: AdapterInfo,
     fault: Arc<OnceLock<String>>,
 }
@@ -112,6 +129,11 @@ impl Gpu {
             nearest: sampler("compositor.nearest", wgpu::FilterMode::Nearest),
             pipelines: Pipelines::default(),
             textures: Mutex::new(TextureCache::new(options.texture_cache_bytes)),
+            has_row_kernels: match options.row_kernels {
+                RowKernels::OnSoftwareAdapters => info.device_type == DeviceType::Cpu,
+                RowKernels::Always => true,
+                RowKernels::Never => false,
+            },
             device,
             queue,
             limits,
@@ -120,11 +142,13 @@ impl Gpu {
         }))
     }
 
-    /// Names everything about the adapter that may change a sample: equal fingerprints paint equal frames.
+    /// Names everything about the adapter, and about who paints beside it, that may change a sample: equal fingerprints
+    /// paint equal frames.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let AdapterInfo { name, driver, driver_info, backend, .. } = &self.info;
-        format!("{backend}/{name}/{driver}/{driver_info}")
+        let rows = if self.has_row_kernels { "/rows" } else { "" };
+        format!("{backend}/{name}/{driver}/{driver_info}{rows}")
     }
 
     /// The adapter's name, for people.

@@ -5,6 +5,8 @@
 //!          (pure)               (data)       (upload, one submit)                (readback)
 //! ```
 //!
+//! Beside a software driver, graphs of upright layers alone are painted by row kernels in Rust: same graph, same formula.
+//!
 //! Promises: a frame depends on its scene, its pictures and the adapter, never on other frames or threads. Memory is
 //! bounded by the canvas, the texture cache's limit and the frames a caller has in flight.
 //! Must not know: files, decoders, encoders, time.
@@ -17,13 +19,14 @@ pub mod gpu;
 mod pack;
 mod passes;
 pub mod picture;
+mod rows;
 pub mod text;
 mod texture;
 
 pub use canvas::{CanvasError, CanvasFrame, CanvasKind, Plane, Planes};
 pub use compositor::{CompositeError, Compositor, PendingFrame};
 pub use frame_graph::{FrameGraph, GraphError};
-pub use gpu::{Gpu, GpuOptions, OpenGpuError};
+pub use gpu::{Gpu, GpuOptions, OpenGpuError, RowKernels};
 pub use picture::{
     Alpha, ColorMatrix, ColorRange, Picture, PictureContent, PictureError, PictureFacts, PictureKey,
     Pictures, PlanarImage, RgbaImage,

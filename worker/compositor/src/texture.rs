@@ -1,6 +1,9 @@
 //! Textures: stills and text kept by key under a byte limit, and the planes of videos, written anew for every frame.
+//!
+//! What the row kernels read of stills and text is kept beside the textures, under the same limit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wgpu::{Extent3d, TextureFormat, TextureUsages};
 
@@ -9,6 +12,7 @@ use crate::frame_graph::{Level, texture_side};
 use crate::gpu::Gpu;
 use crate::pack::{self, Form};
 use crate::picture::{PictureKey, PlanarImage, RgbaImage};
+use crate::rows::StillPlanes;
 
 /// What makes one texture of a picture differ from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,16 +21,31 @@ struct Key {
     space: ColorSpace,
     level: Level,
     form: Form,
+    reader: Reader,
+}
+
+/// Who reads a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reader {
+    Device,
+    Rows,
+}
+
+/// A picture made ready for its reader.
+#[derive(Debug, Clone)]
+enum Ready {
+    Texture(wgpu::TextureView),
+    Planes(Arc<StillPlanes>),
 }
 
 #[derive(Debug)]
 struct Entry {
-    view: wgpu::TextureView,
+    ready: Ready,
     bytes: u64,
     last_use: u64,
 }
 
-/// Stills and text on the GPU. Those not used for longest make room for new ones; frames in flight keep what they use.
+/// Stills and text made ready. Those not used for longest make room for new ones; frames in flight keep what they use.
 #[derive(Debug)]
 pub(crate) struct TextureCache {
     limit: u64,
@@ -57,11 +76,9 @@ impl TextureCache {
         level: Level,
         form: Form,
     ) -> Result<wgpu::TextureView, TooLarge> {
-        self.uses += 1;
-        let key = Key { picture: image.key, space, level, form };
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.last_use = self.uses;
-            return Ok(entry.view.clone());
+        let key = Key { picture: image.key, space, level, form, reader: Reader::Device };
+        if let Some(Ready::Texture(view)) = self.find(key) {
+            return Ok(view);
         }
         let (width, height) = form.texture_size((image.width, image.height), level);
         check_size(gpu, width, height)?;
@@ -73,11 +90,32 @@ impl TextureCache {
         let texture = create(gpu, "compositor.texture.still", (width, height), format);
         write(gpu, &texture, &texels, 4 * width, (width, height));
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        self.insert(key, view.clone(), texels.len() as u64);
+        self.insert(key, Ready::Texture(view.clone()), texels.len() as u64);
         Ok(view)
     }
 
-    fn insert(&mut self, key: Key, view: wgpu::TextureView, bytes: u64) {
+    /// The planes of `image` for a 4:2:0 canvas at `level`, as large as its texture; made if they are not there.
+    pub(crate) fn planes(&mut self, image: &RgbaImage<'_>, level: Level) -> Arc<StillPlanes> {
+        let (space, form) = (ColorSpace::Yuva, Form::Bare);
+        let key = Key { picture: image.key, space, level, form, reader: Reader::Rows };
+        if let Some(Ready::Planes(planes)) = self.find(key) {
+            return planes;
+        }
+        let texels = pack::pack(image, space, level, form);
+        let (width, _) = form.texture_size((image.width, image.height), level);
+        let planes = Arc::new(StillPlanes::of(&texels, width));
+        self.insert(key, Ready::Planes(Arc::clone(&planes)), planes.bytes());
+        planes
+    }
+
+    fn find(&mut self, key: Key) -> Option<Ready> {
+        self.uses += 1;
+        let entry = self.entries.get_mut(&key)?;
+        entry.last_use = self.uses;
+        Some(entry.ready.clone())
+    }
+
+    fn insert(&mut self, key: Key, ready: Ready, bytes: u64) {
         while self.bytes + bytes > self.limit {
             let Some(oldest) =
                 self.entries.iter().min_by_key(|(_, entry)| entry.last_use).map(|(key, _)| *key)
@@ -90,7 +128,7 @@ impl TextureCache {
             }
         }
         self.bytes += bytes;
-        self.entries.insert(key, Entry { view, bytes, last_use: self.uses });
+        self.entries.insert(key, Entry { ready, bytes, last_use: self.uses });
     }
 }
 

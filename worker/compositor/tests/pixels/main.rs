@@ -7,20 +7,25 @@ mod layers;
 mod pictures;
 mod reference;
 mod stills;
+mod upright;
 
 use std::sync::{Arc, LazyLock};
 
 use composition::{Color, Size};
-use compositor::{CanvasFrame, CanvasKind, Compositor, Gpu, GpuOptions, Planes};
+use compositor::{CanvasFrame, CanvasKind, Compositor, Gpu, GpuOptions, Planes, RowKernels};
 use scene::{Layer, Scene};
 
 use pictures::Gallery;
 
-/// One device for all tests of this file, as a worker has one for all its parts.
-static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| {
-    Gpu::open(&GpuOptions::default())
+/// A device for all tests of this file, as a worker has one for all its parts, with row kernels beside it.
+static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| open(RowKernels::Always));
+/// A device that paints every frame itself.
+static SHADERS_ALONE: LazyLock<Arc<Gpu>> = LazyLock::new(|| open(RowKernels::Never));
+
+fn open(row_kernels: RowKernels) -> Arc<Gpu> {
+    Gpu::open(&GpuOptions { row_kernels, ..GpuOptions::default() })
         .unwrap_or_else(|error| panic!("these tests need an adapter: could not {error}"))
-});
+}
 
 /// A canvas whose sides are no whole tiles.
 const CANVAS: Size = Size { width: 328, height: 184 };
@@ -30,7 +35,11 @@ fn scene(background: Color, layers: Vec<Layer>) -> Scene {
 }
 
 fn paint(scene: &Scene, kind: CanvasKind, gallery: &Gallery) -> CanvasFrame {
-    let mut compositor = Compositor::new(&GPU, scene.canvas, kind).expect("a possible canvas");
+    paint_on(&GPU, scene, kind, gallery)
+}
+
+fn paint_on(gpu: &Arc<Gpu>, scene: &Scene, kind: CanvasKind, gallery: &Gallery) -> CanvasFrame {
+    let mut compositor = Compositor::new(gpu, scene.canvas, kind).expect("a possible canvas");
     let pending = compositor.compose(scene, gallery).expect("all pictures are there");
     pending.wait().expect("the device works")
 }
@@ -56,14 +65,27 @@ fn difference(plane: compositor::Plane<'_>, channels: usize, expected: &referenc
     Difference { max, mean: sum / expected.samples.len() as f64 }
 }
 
-/// Paints `scene` in 4:2:0 and holds it against the reference.
-fn assert_i420(scene: &Scene, gallery: &Gallery, (max, mean): (f64, f64)) {
-    let frame = paint(scene, CanvasKind::I420, gallery);
-    let Planes::I420 { y, u, v } = frame.planes() else { panic!("an I420 canvas has three planes") };
+/// Paints `scene` in 4:2:0, with the row kernels' help and without, and holds both against the reference.
+fn assert_i420(scene: &Scene, gallery: &Gallery, allowed: (f64, f64)) {
     let expected = reference::i420(scene, gallery);
+    assert_i420_on(&GPU, scene, gallery, &expected, allowed);
+    assert_i420_on(&SHADERS_ALONE, scene, gallery, &expected, allowed);
+}
+
+/// Paints `scene` in 4:2:0 on one device and holds it against what was expected.
+fn assert_i420_on(
+    gpu: &Arc<Gpu>,
+    scene: &Scene,
+    gallery: &Gallery,
+    expected: &[reference::Plane; 3],
+    (max, mean): (f64, f64),
+) {
+    let frame = paint_on(gpu, scene, CanvasKind::I420, gallery);
+    let Planes::I420 { y, u, v } = frame.planes() else { panic!("an I420 canvas has three planes") };
     for (name, plane, expected) in [("Y", y, &expected[0]), ("U", u, &expected[1]), ("V", v, &expected[2])] {
         let found = difference(plane, 1, expected);
-        assert!(found.max <= max && found.mean <= mean, "{name}: {found:?}, allowed {max} and {mean}");
+        let is_close = found.max <= max && found.mean <= mean;
+        assert!(is_close, "{}, {name}: {found:?}, allowed {max} and {mean}", gpu.fingerprint());
     }
 }
 

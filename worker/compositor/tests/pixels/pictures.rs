@@ -49,7 +49,7 @@ impl Pictures for Gallery {
 }
 
 /// A number in 0–1 that looks random, of three integers.
-fn hash(x: u32, y: u32, seed: u32) -> f64 {
+pub(crate) fn hash(x: u32, y: u32, seed: u32) -> f64 {
     let mut state =
         x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77) ^ seed.wrapping_mul(0xc2b2_ae3d);
     for _ in 0..3 {
