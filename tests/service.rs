@@ -7,6 +7,8 @@ mod support;
 
 #[path = "service/browser.rs"]
 mod browser;
+#[path = "service/cancelling.rs"]
+mod cancelling;
 #[path = "service/crash.rs"]
 mod crash;
 #[path = "service/determinism.rs"]

@@ -134,6 +134,7 @@ fn read(options: &RenderOptions) -> Result<Composition, Box<dyn Error>> {
 fn explain(failure: &Failure) -> String {
     match failure {
         Failure::Stopped(_) => "stopped".to_owned(),
+        Failure::Full => "no space is left on the disk".to_owned(),
         Failure::Fault(fault) => {
             let place = fault.path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
             format!("{place}{} ({})", fault.message, fault.code.as_str())

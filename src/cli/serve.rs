@@ -219,17 +219,29 @@ async fn open_engine(
     let cache = options.data.cache();
     let mut config = options.engine.config(cache.join("work"), String::new())?;
     config.build = build(&config.decoder.executable)?;
-    let runtime = Handle::current();
-    let engine = tokio::task::spawn_blocking(move || {
-        let assets = Assets::open(cache, outbound, Handle::current(), false)?;
-        let engine = Engine::open(config, assets)?;
-        engine.warm_up()?;
-        Ok::<_, Box<dyn Error + Send + Sync>>(engine)
-    })
-    .await?
-    .map_err(|error| error as Box<dyn Error>)?;
+    let (runtime, handle) = (Handle::current(), Handle::current());
+    let (opened, opening) = tokio::sync::oneshot::channel();
+    // A thread of its own, because what it starts (the driver's threads, the decoder's zygote) gives way as it does.
+    std::thread::Builder::new().name("engine.open".to_owned()).spawn(move || {
+        worker::priority::give_way();
+        // The receiver is gone only where the service is.
+        drop(opened.send(warm_engine(config, cache, outbound, handle)));
+    })?;
+    let engine = opening.await?.map_err(|error| error as Box<dyn Error>)?;
     tracing::info!(adapter = engine.adapter_name(), sandbox = ?engine.sandbox(), "the engine is ready");
     Ok(Arc::new(EngineWorker::new(Arc::new(engine), storage, runtime)))
+}
+
+fn warm_engine(
+    config: EngineConfig,
+    cache: PathBuf,
+    outbound: Outbound,
+    runtime: Handle,
+) -> Result<Engine, Box<dyn Error + Send + Sync>> {
+    let assets = Assets::open(cache, outbound, runtime, false)?;
+    let engine = Engine::open(config, assets)?;
+    engine.warm_up()?;
+    Ok(engine)
 }
 
 /// An id for a request that came without one: only ever compared by people.

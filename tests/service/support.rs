@@ -182,6 +182,19 @@ impl Service {
         processes.filter(|&pid: &u32| parent(pid).and_then(parent) == Some(service)).collect()
     }
 
+    /// The names of the worker's threads that are at work right now.
+    pub(crate) fn slots_at_work(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.0.id())).unwrap();
+        let names =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.map(|name| name.trim().to_owned()).filter(|name| name.starts_with("slot.")).collect()
+    }
+
+    /// A path below the service's data folder.
+    pub(crate) fn data(&self, path: &str) -> PathBuf {
+        self.folder.join("data").join(path)
+    }
+
     /// One request with the key; status and JSON body.
     pub(crate) async fn call(
         &self,

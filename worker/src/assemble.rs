@@ -68,7 +68,7 @@ pub(crate) fn video_codec(format: OutputFormat) -> &'static str {
 fn unjoined(error: &MuxError) -> Failure {
     match Failure::internal("assemble the film", error) {
         Failure::Fault(fault) => Failure::new(FaultCode::EncodeFailed, fault.message),
-        stopped @ Failure::Stopped(_) => stopped,
+        no_fault @ (Failure::Stopped(_) | Failure::Full) => no_fault,
     }
 }
 

@@ -1,14 +1,21 @@
 //! What a slot's work and its lease share: the order to stop, and how far it is.
 
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use events::job::ProgressStage;
+use media::decoder::Stopper;
+use tokio::sync::Notify;
 
 /// Shared between the thread that works and the task that keeps the lease.
 #[derive(Debug)]
 pub struct Control {
     stop: AtomicBool,
+    /// Wakes whoever waits for the order.
+    told: Notify,
+    /// Ends the decoders that work for this.
+    decoders: Stopper,
     units: AtomicU64,
     frames: AtomicU64,
     // A std mutex: held for a copy, never across anything that waits.
@@ -24,6 +31,8 @@ impl Default for Control {
     fn default() -> Self {
         Control {
             stop: AtomicBool::new(false),
+            told: Notify::new(),
+            decoders: Stopper::default(),
             units: AtomicU64::new(0),
             frames: AtomicU64::new(0),
             stage: Mutex::new(ProgressStage::Downloading),
@@ -32,9 +41,28 @@ impl Default for Control {
 }
 
 impl Control {
-    /// Orders the work to stop. It does so before its next frame, block or chunk.
+    /// Orders the work to stop. It does so before its next frame, block or chunk; its decoders are ended, and what waits
+    /// is woken.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+        self.decoders.stop();
+    }
+
+    /// Returns once the work is told to stop.
+    pub(crate) async fn stopped(&self) -> Stopped {
+        let mut told = pin!(self.told.notified());
+        // Listening before looking: an order between the two is heard.
+        told.as_mut().enable();
+        if self.go_on().is_ok() {
+            told.await;
+        }
+        Stopped
+    }
+
+    /// What ends the decoders that work for this.
+    pub(crate) fn decoders(&self) -> &Stopper {
+        &self.decoders
     }
 
     /// Says whether to go on; called once a frame, block or chunk.

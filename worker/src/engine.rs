@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use composition::Composition;
 use compositor::{CanvasKind, Gpu, GpuOptions, OpenGpuError};
 use events::job::ProgressStage;
-use events::render::{Artifact, Plan, StoredObject, StoredPart, Timings};
-use events::work::{Fingerprint, Outcome, Slot, WorkOrder, object_key};
+use events::render::{Artifact, Plan, StoredPart, Timings};
+use events::work::{Fingerprint, Outcome, Slot, WorkOrder};
 use events::{RenderId, Sha256};
 use media::decoder::{DecoderConfig, DecoderHost, SandboxStatus, StartError};
 use scene::{FontError, FontFiles, FontSet};
@@ -24,13 +24,18 @@ use crate::control::Control;
 use crate::detail::{PlanDetail, sources};
 use crate::failure::Failure;
 use crate::lease::Performer;
+use crate::objects::Objects;
 use crate::picture::{Studio, render_part, render_still};
 use crate::planning::{Planned, plan};
 use crate::prepared::Prepared;
+use crate::scratch::ScratchFile;
 use crate::sound::render_sound;
 
 /// Renders that are kept ready between their slots. A worker rarely has slots of more at once.
 const PREPARED_MAX: usize = 8;
+
+/// How long a slot waits on a full disk before it is handed back: without it the slot would be claimed again at once.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// What an engine is opened with.
 #[derive(Debug, Clone)]
@@ -178,13 +183,14 @@ impl Engine {
     }
 
     /// A path for a file in the making.
-    pub(crate) fn scratch_file(&self) -> PathBuf {
-        self.scratch.join(self.files.fetch_add(1, Ordering::Relaxed).to_string())
+    pub(crate) fn scratch_file(&self) -> ScratchFile {
+        ScratchFile::at(self.scratch.join(self.files.fetch_add(1, Ordering::Relaxed).to_string()))
     }
 
     /// Plans a composition.
     pub(crate) fn plan(&self, composition: Composition, control: &Control) -> Result<Planned, Failure> {
-        self.clock.time(Stage::Plan, || plan(composition, &self.assets, &self.decoder, &self.fonts, control))
+        let decoder = self.decoder.stopped_by(control.decoders());
+        self.clock.time(Stage::Plan, || plan(composition, &self.assets, &decoder, &self.fonts, control))
     }
 
     /// Renders a part (or the still) to `file`.
@@ -196,7 +202,8 @@ impl Engine {
         file: &Path,
     ) -> Result<(), Failure> {
         let gpu = self.gpu()?;
-        let studio = Studio { gpu: &gpu, decoder: &self.decoder, clock: &self.clock, control };
+        let decoder = self.decoder.stopped_by(control.decoders());
+        let studio = Studio { gpu: &gpu, decoder: &decoder, clock: &self.clock, control };
         if prepared.composition.output.format.is_still() {
             render_still(prepared, studio, file)
         } else {
@@ -211,7 +218,8 @@ impl Engine {
         control: &Control,
         file: &Path,
     ) -> Result<(), Failure> {
-        self.clock.time(Stage::Sound, || render_sound(prepared, &self.decoder, control, file))
+        let decoder = self.decoder.stopped_by(control.decoders());
+        self.clock.time(Stage::Sound, || render_sound(prepared, &decoder, control, file))
     }
 
     /// A planned render made ready, from the cache or anew.
@@ -255,15 +263,14 @@ impl Engine {
 #[derive(Debug)]
 pub struct EngineWorker {
     engine: Arc<Engine>,
-    storage: Arc<dyn Storage>,
-    runtime: Handle,
+    objects: Objects,
 }
 
 impl EngineWorker {
     /// A performer of work orders.
     #[must_use]
     pub fn new(engine: Arc<Engine>, storage: Arc<dyn Storage>, runtime: Handle) -> EngineWorker {
-        EngineWorker { engine, storage, runtime }
+        EngineWorker { engine, objects: Objects { storage, runtime } }
     }
 
     fn work(&self, order: &WorkOrder, control: &Control) -> Result<Outcome, Failure> {
@@ -278,13 +285,13 @@ impl EngineWorker {
                 let prepared = self.prepared(order, composition, control)?;
                 let file = self.engine.scratch_file();
                 self.engine.picture(&prepared, range, control, &file)?;
-                self.stored(order, &file, range.count, started)
+                self.stored(order, file, range.count, started, control)
             }
             Slot::Audio => {
                 let prepared = self.prepared(order, composition, control)?;
                 let file = self.engine.scratch_file();
                 self.engine.sound(&prepared, control, &file)?;
-                self.stored(order, &file, 0, started)
+                self.stored(order, file, 0, started, control)
             }
             Slot::Assemble => self.assemble(order, &composition, started, control),
         }
@@ -300,12 +307,8 @@ impl EngineWorker {
         let planned = self.engine.plan(composition, control)?;
         let bytes = serde_json::to_vec(&planned.prepared.detail)
             .map_err(|error| Failure::internal("write the plan", &error))?;
-        let sha256 = Sha256::of(&bytes);
-        let key = object_key(order.render, order.slot, order.token, Some(sha256));
-        let stored = self.runtime.block_on(self.storage.put_bytes(&key, &bytes));
-        stored.map_err(|error| Failure::internal("store the plan", &error))?;
-        let detail = StoredObject { key, sha256, size_bytes: bytes.len() as u64 };
-        self.engine.keep((order.render, sha256), Arc::new(planned.prepared));
+        let detail = self.objects.store_bytes(order, bytes, control)?;
+        self.engine.keep((order.render, detail.sha256), Arc::new(planned.prepared));
         Ok(Outcome::Planned(Plan {
             // Counted by the command side; what stands here does not matter.
             generation: 1,
@@ -327,7 +330,7 @@ impl EngineWorker {
         control: &Control,
     ) -> Result<Arc<Prepared>, Failure> {
         let plan = order.plan.as_ref().ok_or_else(|| no_plan(order))?;
-        let path = self.local(&plan.detail)?;
+        let path = self.objects.local(&plan.detail)?;
         let bytes = std::fs::read(path).map_err(|error| Failure::internal("read the plan", &error))?;
         let detail =
             serde_json::from_slice(&bytes).map_err(|error| Failure::internal("read the plan", &error))?;
@@ -345,7 +348,7 @@ impl EngineWorker {
         let plan = order.plan.as_ref().ok_or_else(|| no_plan(order))?;
         let (mut parts, mut sound) = (Vec::new(), None);
         for part in &order.stored {
-            let path = self.local(&part.object)?;
+            let path = self.objects.local(&part.object)?;
             match part.slot {
                 Slot::Audio => sound = Some(path),
                 Slot::Plan | Slot::Part(_) | Slot::Assemble => {
@@ -359,7 +362,7 @@ impl EngineWorker {
         });
         joined?;
         control.enter(ProgressStage::Uploading);
-        let object = self.store(order, &file)?;
+        let object = self.objects.store(order, file, control)?;
         let output = &composition.output;
         let name = output.filename.clone().unwrap_or_else(|| order.render.to_string());
         let artifact = Artifact {
@@ -388,27 +391,13 @@ impl EngineWorker {
     fn stored(
         &self,
         order: &WorkOrder,
-        file: &Path,
+        file: ScratchFile,
         frames: u64,
         started: Instant,
+        control: &Control,
     ) -> Result<Outcome, Failure> {
-        let object = self.store(order, file)?;
+        let object = self.objects.store(order, file, control)?;
         Ok(Outcome::Stored(StoredPart { slot: order.slot, object, frames, work_ms: since(started) }))
-    }
-
-    /// Moves a finished file into storage, under a key that only this lease uses.
-    fn store(&self, order: &WorkOrder, file: &Path) -> Result<StoredObject, Failure> {
-        let (sha256, size_bytes) =
-            digest(file).map_err(|error| Failure::internal("read what was made", &error))?;
-        let key = object_key(order.render, order.slot, order.token, Some(sha256));
-        let stored = self.runtime.block_on(self.storage.put_file(&key, file));
-        stored.map_err(|error| Failure::internal("store what was made", &error))?;
-        Ok(StoredObject { key, sha256, size_bytes })
-    }
-
-    fn local(&self, object: &StoredObject) -> Result<PathBuf, Failure> {
-        let found = self.runtime.block_on(self.storage.local_file(&object.key, Some(object.sha256)));
-        found.map_err(|error| Failure::internal("read a stored part", &error))
     }
 }
 
@@ -421,8 +410,18 @@ impl Performer for EngineWorker {
         match self.work(order, control) {
             Ok(outcome) => Some(outcome),
             Err(Failure::Stopped(_)) => None,
+            // Handed back once there has been time to make room: no attempt of the render's is used up.
+            Err(Failure::Full) => {
+                tracing::error!(render.id = %order.render, slot = %order.slot, "no space is left on the disk; the slot is handed back");
+                self.objects.pause(FULL_PAUSE, control);
+                control.go_on().is_ok().then_some(Outcome::Released)
+            }
             Err(Failure::Fault(fault)) => Some(Outcome::Failed(*fault)),
         }
+    }
+
+    fn discard(&self, outcome: &Outcome) {
+        self.objects.discard(outcome);
     }
 }
 
@@ -435,22 +434,4 @@ fn no_plan(order: &WorkOrder) -> Failure {
 /// Milliseconds since then.
 fn since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Digest and length of a file.
-fn digest(file: &Path) -> std::io::Result<(Sha256, u64)> {
-    use sha2::Digest as _;
-    use std::io::Read as _;
-    let (mut hasher, mut size) = (sha2::Sha256::new(), 0);
-    let mut file = std::fs::File::open(file)?;
-    let mut block = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok((Sha256(hasher.finalize().into()), size)),
-            length => {
-                hasher.update(&block[..length]);
-                size += length as u64;
-            }
-        }
-    }
 }

@@ -1,8 +1,11 @@
 //! Why a slot's work ends without a result: told to stop, or a fault that clients see.
 
+use std::io;
+
 use composition::Element;
 use events::fault::{Fault, FaultCode};
 use media::decoder::DecodeError;
+use storage::StorageError;
 
 use crate::control::Stopped;
 
@@ -12,6 +15,9 @@ pub enum Failure {
     /// Told to stop.
     #[error("{0}")]
     Stopped(#[from] Stopped),
+    /// There is no space left to write in: the work may be repeated when there is, and nobody is to blame.
+    #[error("no space is left on the disk")]
+    Full,
     /// A fault, as clients see it.
     #[error("{}: {}", .0.code.as_str(), .0.message)]
     Fault(Box<Fault>),
@@ -31,9 +37,13 @@ impl Failure {
         }))
     }
 
-    /// A fault of ours: the error's chain goes to the log, the client learns what was being done.
+    /// A fault of ours: the error's chain goes to the log, the client learns what was being done. A full disk is told
+    /// apart.
     #[must_use]
     pub fn internal(doing: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+        if is_full(error) {
+            return Failure::Full;
+        }
         let mut cause = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
@@ -70,10 +80,42 @@ impl Failure {
             DecodeError::UnsupportedMedia(_) => FaultCode::UnsupportedMedia,
             DecodeError::CorruptMedia(_) => FaultCode::CorruptMedia,
             DecodeError::TooLarge(_) => FaultCode::SourceTooLarge,
+            DecodeError::Stopped => return Failure::Stopped(Stopped),
             // A decoder that dies may have been killed from outside: the attempt is repeated, and if the file is to
             // blame it fails the same way again until the attempts are used up.
             _ => return Failure::internal(&format!("decode {source}"), error),
         };
         Failure::new(code, format!("could not {error} ({source})"))
+    }
+}
+
+/// Whether the root of an error is a disk without space.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let of_system = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let of_storage = cause.downcast_ref::<StorageError>();
+        matches!(of_system, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+            || matches!(of_storage, Some(StorageError::Full { .. }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not write the film")]
+    struct Wrapped(#[source] io::Error);
+
+    #[test]
+    fn a_full_disk_is_nobodys_fault() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(matches!(Failure::internal("write", &Wrapped(full)), Failure::Full));
+        let stored = StorageError::Full { key: "a".to_owned() };
+        assert!(matches!(Failure::internal("write", &stored), Failure::Full));
+        let other = Wrapped(io::Error::from(io::ErrorKind::PermissionDenied));
+        let Failure::Fault(fault) = Failure::internal("write", &other) else { panic!("that is a fault") };
+        assert_eq!((fault.code, fault.retryable), (FaultCode::Internal, true));
     }
 }

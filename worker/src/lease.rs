@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::Control;
+use crate::priority;
 
 /// How often an idle slot looks for work by itself: hints only make it faster.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +36,9 @@ pub trait Performer: Send + Sync + 'static {
 
     /// Does the slot's work. Returns early with `None` when told to stop.
     fn perform(&self, order: &WorkOrder, control: &Control) -> Option<Outcome>;
+
+    /// Removes what an outcome stored that nobody will use.
+    fn discard(&self, outcome: &Outcome);
 }
 
 /// A worker process's slots.
@@ -75,10 +79,12 @@ impl<P: Performer> Worker<P> {
     async fn run_slot(self: Arc<Self>, drain: CancellationToken, cut: CancellationToken) {
         while !drain.is_cancelled() {
             let claim = Claim { worker: self.id, fingerprint: self.performer.fingerprint() };
+            // Listening before asking: a render that is cancelled while its slot is granted is heard of.
+            let cancellations = self.bus.cancellations();
             match self.bus.claim(claim).await {
                 Ok(Some(order)) => {
                     self.more.notify_one();
-                    self.hold(order, &drain, &cut).await;
+                    self.hold(order, cancellations, &drain, &cut).await;
                     continue;
                 }
                 Ok(None) => {}
@@ -102,11 +108,16 @@ impl<P: Performer> Worker<P> {
     }
 
     /// One lease, from the order to its report.
-    async fn hold(&self, order: WorkOrder, drain: &CancellationToken, cut: &CancellationToken) {
+    async fn hold(
+        &self,
+        order: WorkOrder,
+        cancellations: broadcast::Receiver<events::RenderId>,
+        drain: &CancellationToken,
+        cut: &CancellationToken,
+    ) {
         let (render, slot, token) = (order.render, order.slot, order.token);
         let started = Instant::now();
         tracing::info!(render.id = %render, %slot, attempt = order.attempt, "working");
-        let cancellations = self.bus.cancellations();
         let order = Arc::new(order);
         let control = Arc::new(Control::default());
         let work = start(Arc::clone(&self.performer), Arc::clone(&order), Arc::clone(&control));
@@ -147,13 +158,13 @@ impl<P: Performer> Worker<P> {
                     };
                 }
                 cancelled = cancellations.recv(), if listening => match cancelled {
-                    Ok(render) if render == order.render => { control.stop(); drop(work.await); return Ending::Dropped }
+                    Ok(render) if render == order.render => return self.drop_work(control, work).await,
                     // Missed ones are repeated by heartbeats.
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => listening = false,
                 },
                 () = drain.cancelled(), if draining_since.is_none() => draining_since = Some(Instant::now()),
-                () = cut.cancelled() => { control.stop(); drop(work.await); return Ending::Dropped }
+                () = cut.cancelled() => return self.drop_work(control, work).await,
                 _ = tick.tick() => {
                     if draining_since.is_some_and(|since| since.elapsed() >= DRAIN_PATIENCE) {
                         control.stop();
@@ -164,13 +175,20 @@ impl<P: Performer> Worker<P> {
                     }
                     (told_at, told_frames) = (Instant::now(), frames);
                     if !self.keep(order, control).await {
-                        control.stop();
-                        drop(work.await);
-                        return Ending::Dropped;
+                        return self.drop_work(control, work).await;
                     }
                 }
             }
         }
+    }
+
+    /// Stops the work and waits until it has. What it had finished by then nobody will use.
+    async fn drop_work(&self, control: &Control, work: oneshot::Receiver<Option<Outcome>>) -> Ending {
+        control.stop();
+        if let Ok(Some(outcome)) = work.await {
+            self.performer.discard(&outcome);
+        }
+        Ending::Dropped
     }
 
     /// One heartbeat; `false` when the lease is gone. A bus that can't answer is no answer: the lease may still live.
@@ -201,6 +219,7 @@ impl<P: Performer> Worker<P> {
                 Ok(ReportReply::Accepted) => return,
                 Ok(ReportReply::Refused { reason }) => {
                     tracing::warn!(render.id = %report.render, slot = %report.slot, reason, "the report was refused");
+                    self.performer.discard(&report.outcome);
                     return;
                 }
                 Err(BusError::Stopped) => return,
@@ -226,6 +245,7 @@ fn start<P: Performer>(
     let (sender, receiver) = oneshot::channel();
     let name = format!("slot.{}", order.slot);
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        priority::give_way();
         // The receiver is gone only where the worker is, too.
         drop(sender.send(performer.perform(&order, &control)));
     });

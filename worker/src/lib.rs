@@ -14,9 +14,12 @@ pub mod failure;
 mod footage;
 pub mod lease;
 pub mod local;
+mod objects;
 mod picture;
 pub mod planning;
 pub mod prepared;
+pub mod priority;
+mod scratch;
 mod sound;
 
 pub use assets::Assets;

@@ -13,6 +13,7 @@ use crate::clock::Stage;
 use crate::control::Control;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::scratch::ScratchFile;
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,11 +42,7 @@ pub fn render(
     let plan = engine.plan(composition, control)?;
     planned(plan.frames);
     let prepared = Arc::new(plan.prepared);
-    let parts: Vec<LocalPart> = plan
-        .parts
-        .iter()
-        .map(|range| LocalPart { path: engine.scratch_file(), frames: range.count })
-        .collect();
+    let files: Vec<ScratchFile> = plan.parts.iter().map(|_| engine.scratch_file()).collect();
     let sound = plan.audio.then(|| engine.scratch_file());
     // The sound comes first: it is one long piece of work that the parts can run beside.
     let jobs: Vec<Job> =
@@ -56,7 +53,7 @@ pub fn render(
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let done = match (job, &sound) {
                 (Job::Part(index), _) => {
-                    engine.picture(&prepared, plan.parts[*index], control, &parts[*index].path)
+                    engine.picture(&prepared, plan.parts[*index], control, &files[*index])
                 }
                 (Job::Sound, Some(file)) => engine.sound(&prepared, control, file),
                 (Job::Sound, None) => Ok(()),
@@ -82,14 +79,14 @@ pub fn render(
     if let Some(failure) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(failure);
     }
-    let joined = engine.clock().time(Stage::Assemble, || {
+    let parts: Vec<LocalPart> = files
+        .iter()
+        .zip(&plan.parts)
+        .map(|(file, range)| LocalPart { path: file.to_path_buf(), frames: range.count })
+        .collect();
+    engine.clock().time(Stage::Assemble, || {
         assemble::assemble(&prepared.composition, &parts, sound.as_deref(), output, control)
-    });
-    for file in parts.iter().map(|part| &part.path).chain(&sound) {
-        // Scratch files; what stays behind is removed when the next engine opens.
-        drop(std::fs::remove_file(file));
-    }
-    joined?;
+    })?;
     Ok(LocalFilm { frames: plan.frames, duration: plan.duration, warnings: plan.warnings })
 }
 

@@ -120,7 +120,10 @@ fn draw(
         let compositing = thread("composite")
             .spawn_scoped(scope, move || composite(canvas, kind, studio, &to_composite, &drawn))
             .map_err(spawn_fault)?;
-        let encoded = to_encode.iter().enumerate().try_for_each(|(index, frame)| finished(index, frame));
+        let encoded = to_encode.iter().enumerate().try_for_each(|(index, frame)| {
+            studio.control.go_on()?;
+            finished(index, frame)
+        });
         // A thread whose neighbour is gone ends; the first fault along the line is the cause of the others.
         drop(to_encode);
         let composited = joined(compositing.join());
@@ -161,6 +164,7 @@ fn composite(
         Ok::<bool, Failure>(drawn.send(frame).is_ok())
     };
     for (scene, pictures) in to_composite {
+        studio.control.go_on()?;
         let frame = studio.clock.time(Stage::Composite, || compositor.compose(scene, &pictures));
         in_flight.push_back(frame.map_err(|error| broken(&error))?);
         if in_flight.len() == IN_FLIGHT
@@ -259,7 +263,7 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Failure {
     let logged = Failure::internal("encode the picture", error);
     match logged {
         Failure::Fault(fault) => Failure::new(FaultCode::EncodeFailed, fault.message),
-        stopped @ Failure::Stopped(_) => stopped,
+        no_fault @ (Failure::Stopped(_) | Failure::Full) => no_fault,
     }
 }
 

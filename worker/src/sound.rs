@@ -38,7 +38,7 @@ pub(crate) fn render_sound(
     let broken =
         |error: &(dyn std::error::Error + 'static)| match Failure::internal("encode the sound", error) {
             Failure::Fault(fault) => Failure::new(FaultCode::EncodeFailed, fault.message),
-            stopped @ Failure::Stopped(_) => stopped,
+            no_fault @ (Failure::Stopped(_) | Failure::Full) => no_fault,
         };
     let mut encoder =
         AacEncoder::new(prepared.composition.output.audio_bitrate).map_err(|error| broken(&error))?;

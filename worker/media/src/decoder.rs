@@ -24,6 +24,7 @@ mod probe;
 mod protocol;
 mod ring;
 mod session;
+mod stopper;
 mod video;
 mod zygote;
 
@@ -37,7 +38,7 @@ pub use self::audio::AudioReader;
 pub use self::index::{IndexError, PacketIndex};
 pub use self::probe::{AudioTrack, Orientation, Probe, VideoTrack};
 pub use self::protocol::{Landlock, SandboxStatus, StillFormat};
-pub use self::session::Killer;
+pub use self::stopper::Stopper;
 pub use self::video::VideoReader;
 
 use self::protocol::{PictureLimits, Reply, Request, WorkerLimits};
@@ -137,6 +138,9 @@ pub enum DecodeError {
     /// The decoder process ran into its memory limit.
     #[error("decode the file in the memory allowed")]
     OutOfMemory,
+    /// The work was told to stop: see [`Stopper::stop`].
+    #[error("go on: told to stop")]
+    Stopped,
     /// The machinery on our side failed; the file is not to blame.
     #[error("run a decoder")]
     HostFailure(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -148,6 +152,7 @@ pub struct DecoderHost {
     zygote: Arc<Zygote>,
     limits: DecoderLimits,
     sandbox: SandboxStatus,
+    stopper: Stopper,
 }
 
 /// Bytes of a ring for workers that only talk.
@@ -161,14 +166,22 @@ impl DecoderHost {
     pub fn start(config: DecoderConfig) -> Result<DecoderHost, StartError> {
         let DecoderConfig { executable, limits } = config;
         let zygote = Arc::new(Zygote::new(executable.clone()));
+        let stopper = Stopper::default();
         let try_one = || {
             let nothing =
                 File::open("/dev/null").map_err(|error| DecodeError::HostFailure(Box::new(error)))?;
-            let session = start_session(&zygote, &nothing, (1, NO_PICTURES), limits.for_any_size())?;
+            let limits = limits.for_any_size();
+            let session = start_session(&zygote, &nothing, (1, NO_PICTURES), limits, &stopper)?;
             Ok(session.sandbox().clone())
         };
         let sandbox = try_one().map_err(|source| StartError { executable, source })?;
-        Ok(DecoderHost { zygote, limits, sandbox })
+        Ok(DecoderHost { zygote, limits, sandbox, stopper })
+    }
+
+    /// The same host, whose decoders from now on end when `stopper` says so.
+    #[must_use]
+    pub fn stopped_by(&self, stopper: &Stopper) -> DecoderHost {
+        DecoderHost { stopper: stopper.clone(), ..self.clone() }
     }
 
     /// How well workers are confined here; for the service to log.
@@ -238,7 +251,7 @@ impl DecoderHost {
         ring: (usize, usize),
         limits: WorkerLimits,
     ) -> Result<Session, DecodeError> {
-        start_session(&self.zygote, file, ring, limits)
+        start_session(&self.zygote, file, ring, limits, &self.stopper)
     }
 }
 
@@ -247,9 +260,10 @@ fn start_session(
     file: &File,
     (slots, slot_len): (usize, usize),
     limits: WorkerLimits,
+    stopper: &Stopper,
 ) -> Result<Session, DecodeError> {
     let ring = Ring::new(slots, slot_len).map_err(|error| DecodeError::HostFailure(Box::new(error)))?;
-    Session::start(zygote, file, ring, limits)
+    Session::start(zygote, file, ring, limits, stopper)
 }
 
 impl DecoderLimits {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use media::decoder::{DecodeError, DecoderConfig, DecoderHost, DecoderLimits};
+use media::decoder::{DecodeError, DecoderConfig, DecoderHost, DecoderLimits, Stopper};
 
 use crate::clips::{
     PICTURE, clip, file_of, frames_by_ffmpeg, host, host_with, open, packets_by_ffprobe, probe_error, tracks,
@@ -195,14 +195,30 @@ fn a_decoder_that_hangs_is_killed_in_time() {
 }
 
 #[test]
-fn a_reader_can_be_ended_from_another_thread() {
-    let (host, file) = (host(), open(&film()));
-    let mut reader = host.open_video(&file, &video(&host, &file)).unwrap();
-    let killer = reader.killer();
-    signal("STOP", reader.pid());
-    let canceller = std::thread::Builder::new().name("cancel".into()).spawn(move || killer.kill()).unwrap();
-    assert!(matches!(reader.frame(0), Err(DecodeError::Crashed { .. })), "cancelled");
-    canceller.join().unwrap();
+fn an_order_to_stop_ends_whoever_waits_and_lets_nobody_begin() {
+    let (host, file, stopper) = (host(), open(&film()), Stopper::default());
+    let stoppable = host.stopped_by(&stopper);
+    let track = video(&host, &file);
+    let mut waiting = stoppable.open_video(&file, &track).unwrap();
+    let mut idle = stoppable.open_video(&file, &track).unwrap();
+    let mut other = host.open_video(&file, &track).unwrap();
+    idle.frame(0).unwrap();
+    signal("STOP", waiting.pid());
+    let order = move || {
+        std::thread::sleep(Duration::from_millis(100));
+        stopper.stop();
+        Instant::now()
+    };
+    let orders = std::thread::Builder::new().name("orders".into()).spawn(order).unwrap();
+    let error = waiting.frame(0).unwrap_err();
+    let took = orders.join().unwrap().elapsed();
+    assert!(matches!(error, DecodeError::Stopped), "got {error:?}");
+    assert!(took < Duration::from_millis(100), "at once, not after {took:?}");
+    let error = (1..100).find_map(|n| idle.frame(n).err()).unwrap();
+    assert!(matches!(error, DecodeError::Stopped), "got {error:?}");
+    assert!(matches!(stoppable.open_video(&file, &track), Err(DecodeError::Stopped)), "nobody begins");
+    assert!(matches!(stoppable.probe(&file), Err(DecodeError::Stopped)), "with nothing");
+    other.frame(20).expect("other work goes on");
 }
 
 #[test]

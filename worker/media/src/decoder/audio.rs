@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::protocol::{CHANNELS, Reply, Request, SAMPLE_RATE};
-use super::session::{Killer, Session};
+use super::session::Session;
 use super::{AudioTrack, DecodeError};
 
 /// Stereo samples per slot: a third of a second, so that a film of two hours takes a few ten thousand messages.
@@ -84,12 +84,6 @@ impl AudioReader {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.session.pid()
-    }
-
-    /// A handle that ends the worker from another thread, also while samples are waited for.
-    #[must_use]
-    pub fn killer(&self) -> Killer {
-        self.session.killer()
     }
 
     fn restart(&mut self, start: i64) -> Result<(), DecodeError> {

@@ -13,6 +13,7 @@ use super::DecodeError;
 use super::channel::{Channel, ChannelError};
 use super::protocol::{Exit, Fault, Reply, Request, SandboxStatus, WorkerLimits};
 use super::ring::Ring;
+use super::stopper::{Listed, Stopper};
 use super::zygote::Zygote;
 
 /// A worker that serves one file. Dropping it ends the worker.
@@ -25,11 +26,14 @@ pub(super) struct Session {
     ring: Ring,
     sandbox: SandboxStatus,
     has_ended: bool,
+    stopper: Stopper,
+    /// While it runs.
+    listed: Option<Listed>,
 }
 
-/// Ends one worker from any thread; whoever waits for it then gets [`DecodeError::Crashed`].
+/// Ends one worker from any thread.
 #[derive(Debug, Clone)]
-pub struct Killer {
+pub(super) struct Killer {
     pidfd: Arc<OwnedFd>,
 }
 
@@ -44,6 +48,7 @@ impl Session {
         input: &File,
         ring: Ring,
         limits: WorkerLimits,
+        stopper: &Stopper,
     ) -> Result<Session, DecodeError> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -64,7 +69,10 @@ impl Session {
                 reason: None,
             },
             has_ended: false,
+            stopper: stopper.clone(),
+            listed: None,
         };
+        session.listed = Some(stopper.list(session.killer()).ok_or(DecodeError::Stopped)?);
         match session.receive(READY_WITHIN)? {
             Reply::Ready(sandbox) => session.sandbox = sandbox,
             other => return Err(session.unexpected(&other)),
@@ -116,6 +124,10 @@ impl Session {
 
     /// Ends the worker and finds out what became of it.
     fn post_mortem(&mut self, error: ChannelError) -> DecodeError {
+        if self.stopper.is_stopped() {
+            self.end();
+            return DecodeError::Stopped;
+        }
         match error {
             ChannelError::Closed => {
                 // The socket closes a little before the process is gone, and its own end is what we want to know.
@@ -142,6 +154,7 @@ impl Session {
         if std::mem::replace(&mut self.has_ended, true) {
             return None;
         }
+        self.listed = None;
         self.killer().kill();
         self.zygote.reap(self.pid)
     }
@@ -155,7 +168,7 @@ impl Drop for Session {
 
 impl Killer {
     /// Kills the worker; nothing happens if it has ended already.
-    pub fn kill(&self) {
+    pub(super) fn kill(&self) {
         // The pidfd names this very process for ever, so the only failure is that it is gone: as wanted.
         let _sent_or_gone = pidfd_send_signal(&*self.pidfd, Signal::KILL);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::protocol::{Reply, Request};
-use super::session::{Killer, Session};
+use super::session::Session;
 use super::{DecodeError, PacketIndex, VideoTrack};
 use crate::frame::{ColorInfo, FramePool, PlanarFrame};
 
@@ -126,12 +126,6 @@ impl VideoReader {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.session.pid()
-    }
-
-    /// A handle that ends the worker from another thread, also while a frame is waited for.
-    #[must_use]
-    pub fn killer(&self) -> Killer {
-        self.session.killer()
     }
 
     /// Takes `n` off the schedule. A caller that asks for something else has changed its mind.
