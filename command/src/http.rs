@@ -1,19 +1,28 @@
 //! The command side's endpoints. A handler extracts, executes and presents; it decides nothing.
 
+mod api_keys;
 mod body;
+mod fields;
 mod renders;
+mod request;
+mod workspace;
 
 use std::sync::Arc;
 
-use api::ServiceLimits;
+use api::{ApiError, ServiceLimits};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::FromRef;
-use axum::routing::{delete, post};
+use axum::http::HeaderMap;
+use axum::routing::{delete, patch, post};
 use event_store::EventStore;
+use serde_json::Value;
 
 use crate::present::Presenter;
 use crate::renders::Renders;
 use crate::submit::Submissions;
+use crate::workspaces::Workspaces;
+use body::read_json;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -22,6 +31,7 @@ pub(crate) struct State {
     submissions: Arc<Submissions>,
     renders: Arc<Renders>,
     presenter: Presenter,
+    workspaces: Arc<Workspaces>,
     limits: Arc<ServiceLimits>,
 }
 
@@ -31,9 +41,17 @@ impl State {
         submissions: Submissions,
         renders: Arc<Renders>,
         presenter: Presenter,
+        workspaces: Arc<Workspaces>,
         limits: ServiceLimits,
     ) -> State {
-        State { store, submissions: Arc::new(submissions), renders, presenter, limits: Arc::new(limits) }
+        let (submissions, limits) = (Arc::new(submissions), Arc::new(limits));
+        State { store, submissions, renders, presenter, workspaces, limits }
+    }
+
+    /// A request's body.
+    async fn read_json(&self, headers: &HeaderMap, body: Body) -> Result<Value, ApiError> {
+        let most = self.submissions.options.limits.body_bytes_max;
+        read_json(headers, body, most, self.limits.body_discarded_bytes_max).await
     }
 }
 
@@ -48,5 +66,8 @@ pub(crate) fn router(state: State) -> Router {
     Router::new()
         .route(renders::PATH, post(renders::submit))
         .route("/v1/renders/{id}", delete(renders::cancel))
+        .route(workspace::PATH, patch(workspace::change))
+        .route(api_keys::PATH, post(api_keys::create))
+        .route("/v1/api-keys/{id}", delete(api_keys::revoke))
         .with_state(state)
 }

@@ -12,6 +12,7 @@ mod chain;
 mod fleet;
 mod handler;
 mod http;
+mod idempotency;
 mod policy;
 mod present;
 mod renders;
@@ -30,4 +31,4 @@ pub mod world;
 
 pub use role::{CommandConfig, CommandRole, RecoverError};
 pub use space::{DiskSpace, Space};
-pub use workspaces::{FirstKey, FirstWorkspaceError};
+pub use workspaces::{FirstKey, FirstWorkspaceError, create_workspace};

@@ -84,12 +84,12 @@ impl CommandRole {
         let renders = Arc::new(Renders::new(Arc::clone(&store), Arc::clone(&world), Arc::clone(&bus)));
         let fleet = Arc::new(Fleet::default());
         let presenter = Presenter { store: Arc::clone(&store), vault: Arc::clone(&vault), links };
-        let workspaces = Workspaces {
+        let workspaces = Arc::new(Workspaces {
             store: Arc::clone(&store),
             vault: Arc::clone(&vault),
             world: Arc::clone(&world),
             handler: Handler::new(Arc::clone(&store), Arc::clone(&world)),
-        };
+        });
         let reports = Reports {
             store: Arc::clone(&store),
             vault: Arc::clone(&vault),
@@ -132,10 +132,11 @@ impl CommandRole {
             options: ParseOptions::default(),
             keep_ms: limits.idempotency_retention_s.saturating_mul(1000),
         };
+        let shared = Arc::clone(&workspaces);
         CommandRole {
-            http: http::State::new(Arc::clone(&store), submissions, renders, presenter, limits),
+            http: http::State::new(Arc::clone(&store), submissions, renders, presenter, shared, limits),
             store,
-            workspaces: Arc::new(workspaces),
+            workspaces,
             reports: Arc::new(reports),
             policies: Arc::new(policies),
         }

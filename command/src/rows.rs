@@ -101,6 +101,9 @@ pub(crate) fn of_workspace(before: &Workspace, place: &Place, events: &[Workspac
     for (event, version) in events.iter().zip(place.after.0 + 1..) {
         match event {
             WorkspaceEvent::WorkspaceCreated(_) => rows.push(SideRow::PutWorkspace(place.workspace)),
+            WorkspaceEvent::WorkspaceChanged(changed) => {
+                rows.push(SideRow::SetConcurrency(place.workspace, changed.concurrency));
+            }
             WorkspaceEvent::ApiKeyCreated(key) => rows.push(SideRow::PutApiKey(ApiKeyRow {
                 key_sha256: key.key_sha256,
                 key_id: key.key_id,

@@ -1,25 +1,20 @@
 //! Accepting a render request: once for each idempotency key, whoever asks how often and how concurrently.
-//!
-//! The key's row is written in the transaction that appends the submission, so there is no cache, and no window in which
-//! a second request runs. Two bodies are the same request when their canonical forms (RFC 8785) are equal.
 
 use std::sync::Arc;
 
 use composition::{CONTRACT_VERSION, ParseOptions, Parsed, Problem, ProblemCode};
 use domain::render::Command;
 use event_store::documents::DOCUMENT_KEY;
-use event_store::{
-    EventStore, IdempotencyRow, IdempotencyScope, SideRow, StoreError, Vault, VaultError, WorkspaceKey,
-    seal_document,
-};
+use event_store::{EventStore, StoreError, Vault, VaultError, WorkspaceKey, seal_document};
 use events::job::{Job, JobKind};
 use events::job_view::JobView;
 use events::render::RenderSubmitted;
-use events::{Actor, RenderId, Sha256, StreamId, Timestamp, WorkspaceId};
+use events::{RenderId, StreamId, Timestamp, WorkspaceId};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::handler::{Along, Origin};
+use crate::idempotency::{Idempotency, IdempotencyError};
 use crate::present::{PresentError, Presenter};
 use crate::renders::{RenderError, Renders};
 use crate::space::{Floor, TooLittleSpace};
@@ -43,13 +38,11 @@ pub(crate) struct Submissions {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) workspace: WorkspaceId,
-    pub(crate) actor: Actor,
+    pub(crate) origin: Origin,
     /// The endpoint: keys of different endpoints are different keys.
     pub(crate) path: &'static str,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) body: Value,
-    pub(crate) correlation_id: String,
-    pub(crate) traceparent: Option<String>,
 }
 
 /// An accepted request.
@@ -65,8 +58,8 @@ pub(crate) struct Submitted {
 pub(crate) enum SubmitError {
     #[error("could not accept the request: it has faults")]
     Invalid(Vec<Problem>),
-    #[error("could not accept the request: its idempotency key was used for another body")]
-    KeyReused,
+    #[error("could not accept the request")]
+    Idempotency(#[from] IdempotencyError),
     #[error("could not accept the request")]
     NoSpace(#[from] TooLittleSpace),
     #[error("could not accept the request: it has no canonical form")]
@@ -89,18 +82,14 @@ impl Submissions {
     /// Accepts a request, or finds the job it was accepted as before.
     pub(crate) async fn submit(&self, request: &Request) -> Result<Submitted, SubmitError> {
         let Some(key) = &request.idempotency_key else { return self.accept(request, None).await };
-        let canonical = serde_json_canonicalizer::to_vec(&request.body).map_err(SubmitError::Canonical)?;
-        let scope = IdempotencyScope {
-            workspace: request.workspace,
-            path: request.path.to_owned(),
-            key_sha256: Sha256::of(key.as_bytes()),
-        };
-        let body_sha256 = Sha256::of(&canonical);
+        let idempotency = Idempotency::new(request.workspace, request.path, key, &request.body)
+            .map_err(SubmitError::Canonical)?;
         loop {
-            if let Some(used) = self.store.idempotent(&scope).await? {
-                return self.replay(&used, body_sha256).await;
+            if let Some(stream) = idempotency.made(self.store.as_ref()).await? {
+                let job = self.presenter.job(&stream).await?.ok_or(SubmitError::NoJob)?;
+                return Ok(Submitted { job, replayed: true });
             }
-            match self.accept(request, Some((&scope, body_sha256))).await {
+            match self.accept(request, Some(&idempotency)).await {
                 // Someone was faster with the same key: theirs is the job.
                 Err(SubmitError::Execute(RenderError::KeyTaken)) => {}
                 outcome => return outcome,
@@ -108,18 +97,10 @@ impl Submissions {
         }
     }
 
-    async fn replay(&self, used: &IdempotencyRow, body_sha256: Sha256) -> Result<Submitted, SubmitError> {
-        if used.body_sha256 != body_sha256 {
-            return Err(SubmitError::KeyReused);
-        }
-        let job = self.presenter.job(&used.stream).await?.ok_or(SubmitError::NoJob)?;
-        Ok(Submitted { job, replayed: true })
-    }
-
     async fn accept(
         &self,
         request: &Request,
-        idempotency: Option<(&IdempotencyScope, Sha256)>,
+        idempotency: Option<&Idempotency>,
     ) -> Result<Submitted, SubmitError> {
         let Parsed { composition, warnings } = self.read(&request.body).await?;
         self.floor.check()?;
@@ -140,23 +121,13 @@ impl Submissions {
             metadata_keys: composition.metadata.keys().cloned().collect(),
             priority: composition.priority,
             deadline: composition.deadline_us.map(Timestamp),
-            idempotency_key_hash: idempotency.map(|(scope, _)| scope.key_sha256),
+            idempotency_key_hash: idempotency.map(Idempotency::key_sha256),
             warnings: warnings.into_iter().map(Into::into).collect(),
         };
         let mut rows = vec![put_document];
-        rows.extend(idempotency.map(|(scope, body_sha256)| SideRow::PutIdempotency {
-            scope: scope.clone(),
-            row: IdempotencyRow { body_sha256, stream: StreamId::from(render) },
-            keep_ms: self.keep_ms,
-        }));
-        let origin = Origin {
-            actor: request.actor.clone(),
-            workspace: Some(request.workspace),
-            correlation_id: Some(request.correlation_id.clone()),
-            traceparent: request.traceparent.clone(),
-        };
+        rows.extend(idempotency.map(|it| it.row(StreamId::from(render), self.keep_ms)));
         let ask = |_: &domain::Render| Command::Submit(Box::new(submitted.clone()));
-        let executed = self.renders.execute(render, &origin, Along::rows(rows), ask).await?;
+        let executed = self.renders.execute(render, &request.origin, Along::rows(rows), ask).await?;
         let view =
             JobView::fold(&executed.recorded).map_err(PresentError::from)?.ok_or(SubmitError::NoJob)?;
         tracing::info!(render.id = %render, "accepted");

@@ -10,3 +10,4 @@ mod service;
 mod starting;
 mod submitting;
 mod working;
+mod workspaces;

@@ -1,4 +1,5 @@
-//! The first workspace: made at the first start, with its keys; later starts may bring another key or secret.
+//! Workspaces: the first one is made at the first start, with its key; later starts may bring another key or secret, and
+//! further workspaces are made from the command line. What callers ask of their own is in [`requests`].
 //!
 //! API keys are kept as digests only. The webhook secret is needed to sign, so it is kept sealed.
 
@@ -15,7 +16,9 @@ use events::{KeyId, Sha256, StreamId, WorkspaceId};
 use thiserror::Error;
 
 use crate::handler::{Along, ExecuteError, Handler, Origin};
-use crate::world::World;
+use crate::world::{RealWorld, World};
+
+pub(crate) mod requests;
 
 /// What every API key begins with.
 const KEY_PREFIX: &str = "fl_live_";
@@ -78,6 +81,23 @@ impl From<ExecuteError<Rejection>> for FirstWorkspaceError {
     }
 }
 
+/// Makes another workspace, beside a running service or without one; its name in the API, and its key: show it once, it
+/// is kept nowhere.
+///
+/// # Errors
+/// Where the log can't be written.
+pub async fn create_workspace(
+    store: Arc<dyn EventStore>,
+    vault: Arc<Vault>,
+    name: &str,
+) -> Result<(WorkspaceId, String), FirstWorkspaceError> {
+    let world: Arc<dyn World> = Arc::new(RealWorld::default());
+    let handler = Handler::new(Arc::clone(&store), Arc::clone(&world));
+    let workspaces = Workspaces { store, vault, world, handler };
+    let workspace = workspaces.open(name, None).await?;
+    Ok((workspace, workspaces.add_new_key(workspace).await?))
+}
+
 /// All workspaces.
 #[derive(Debug)]
 pub(crate) struct Workspaces {
@@ -115,6 +135,15 @@ impl Workspaces {
         key: Option<String>,
         secret: Option<String>,
     ) -> Result<FirstKey, FirstWorkspaceError> {
+        let workspace = self.open("default", secret).await?;
+        match key {
+            Some(key) => self.add_key(workspace, &key).await.map(|()| FirstKey::Given),
+            None => self.add_new_key(workspace).await.map(FirstKey::Made),
+        }
+    }
+
+    /// A new workspace, without a key.
+    async fn open(&self, name: &str, secret: Option<String>) -> Result<WorkspaceId, FirstWorkspaceError> {
         let workspace = WorkspaceId::new(self.world.id());
         let (_, document_key) = self.vault.new_workspace_key();
         let secret = secret.unwrap_or_else(|| format!("{SECRET_PREFIX}{}", STANDARD.encode(self.random())));
@@ -122,15 +151,15 @@ impl Workspaces {
             SideRow::PutSecret { workspace, name: DOCUMENT_KEY.to_owned(), bytes: document_key },
             self.put_webhook_secret(workspace, &secret),
         ];
-        let create = |_: &Workspace| Command::Create { name: "default".to_owned() };
+        let create = |_: &Workspace| Command::Create { name: name.to_owned() };
         self.execute(workspace, Along::rows(rows), create).await?;
-        match key {
-            Some(key) => self.add_key(workspace, &key).await.map(|()| FirstKey::Given),
-            None => {
-                let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()));
-                self.add_key(workspace, &key).await.map(|()| FirstKey::Made(key))
-            }
-        }
+        Ok(workspace)
+    }
+
+    async fn add_new_key(&self, workspace: WorkspaceId) -> Result<String, FirstWorkspaceError> {
+        let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()));
+        self.add_key(workspace, &key).await?;
+        Ok(key)
     }
 
     /// A later start.
@@ -150,8 +179,7 @@ impl Workspaces {
                 Ok(FirstKey::Existing)
             } else {
                 // The first start was cut off between workspace and key.
-                let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.random()));
-                self.add_key(workspace, &key).await.map(|()| FirstKey::Made(key))
+                self.add_new_key(workspace).await.map(FirstKey::Made)
             };
         };
         match self.store.api_key(Sha256::of(key.as_bytes())).await? {
@@ -173,6 +201,7 @@ impl Workspaces {
             name: "first".to_owned(),
             key_sha256: Sha256::of(key.as_bytes()),
             key_prefix: key.chars().take(SHOWN_CHARS).collect(),
+            idempotency_key_hash: None,
         };
         self.execute(workspace, Along::default(), |_| Command::AddKey(created.clone())).await
     }

@@ -16,6 +16,7 @@ pub mod time;
 pub mod upcast;
 pub mod work;
 pub mod workspace;
+pub mod workspace_view;
 
 pub use digest::Sha256;
 pub use envelope::{Actor, EncodedEvent, NewEvent, Position, Recorded, StreamId, StreamVersion};

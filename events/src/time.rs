@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::civil::{Date, Time};
+use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
@@ -28,6 +30,23 @@ impl Timestamp {
         (self.0 - earlier.0) / 1000
     }
 
+    /// The calendar month (UTC) that this instant is in: its first instant and that of the next one.
+    #[must_use]
+    pub fn month(self) -> (Timestamp, Timestamp) {
+        let day = Offset::UTC.to_datetime(self.instant()).date().first_of_month();
+        let next = day.saturating_add(jiff::Span::new().months(1));
+        let midnight = |day: Date| {
+            let instant =
+                Offset::UTC.to_timestamp(day.to_datetime(Time::midnight())).unwrap_or(jiff::Timestamp::MAX);
+            Timestamp(instant.as_microsecond())
+        };
+        (midnight(day), midnight(next))
+    }
+
+    fn instant(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+
     /// Whole seconds since 1970.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
@@ -38,8 +57,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// ISO 8601, UTC, milliseconds: the wire's form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        write!(f, "{instant:.3}")
+        write!(f, "{:.3}", self.instant())
     }
 }
 
@@ -51,5 +69,18 @@ mod tests {
     fn the_wire_shows_milliseconds_in_utc() {
         let instant = Timestamp::parse("2026-01-02T03:04:05.6789+01:00").expect("a valid instant");
         assert_eq!(instant.to_string(), "2026-01-02T02:04:05.678Z");
+    }
+
+    #[test]
+    fn a_month_ends_where_the_next_begins() {
+        let month_of = |text: &str| {
+            let (first, next) = Timestamp::parse(text).expect("a valid instant").month();
+            (first.to_string(), next.to_string())
+        };
+        let february = ("2028-02-01T00:00:00.000Z".to_owned(), "2028-03-01T00:00:00.000Z".to_owned());
+        assert_eq!(month_of("2028-02-01T00:00:00Z"), february, "its first instant");
+        assert_eq!(month_of("2028-02-29T23:59:59.999999Z"), february, "its last");
+        assert_eq!(month_of("2028-03-01T00:30:00+01:00"), february, "by UTC");
+        assert_eq!(month_of("2027-12-31T00:00:00Z").1, "2028-01-01T00:00:00.000Z");
     }
 }

@@ -12,6 +12,8 @@ use crate::upcast::{DecodeError, decode_data, encode_data};
 pub enum WorkspaceEvent {
     /// It exists.
     WorkspaceCreated(WorkspaceCreated),
+    /// Its settings are others from now on.
+    WorkspaceChanged(WorkspaceChanged),
     /// A key opens it.
     ApiKeyCreated(ApiKeyCreated),
     /// A key opens it no more.
@@ -25,6 +27,17 @@ pub struct WorkspaceCreated {
     pub name: String,
 }
 
+/// See [`WorkspaceEvent::WorkspaceChanged`]: all settings as they are now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceChanged {
+    /// For people.
+    pub name: String,
+    /// Whether foreign sources are copied first where a request does not say.
+    pub ingest_external: bool,
+    /// Renders in work at once; `None`: as many as the installation's setting says.
+    pub concurrency: Option<u32>,
+}
+
 /// See [`WorkspaceEvent::ApiKeyCreated`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyCreated {
@@ -36,6 +49,9 @@ pub struct ApiKeyCreated {
     pub key_sha256: Sha256,
     /// The first characters, so that people recognise it.
     pub key_prefix: String,
+    /// The digest of the Idempotency-Key it was asked for with, where one was given. Since version 2.
+    #[serde(default)]
+    pub idempotency_key_hash: Option<Sha256>,
 }
 
 /// See [`WorkspaceEvent::ApiKeyRevoked`].
@@ -46,12 +62,17 @@ pub struct ApiKeyRevoked {
 }
 
 impl WorkspaceEvent {
+    /// Every type of this stream with its current version: `wire/` holds a sample of each.
+    pub const TYPES: &'static [(&'static str, u16)] =
+        &[("WorkspaceCreated", 1), ("WorkspaceChanged", 1), ("ApiKeyCreated", 2), ("ApiKeyRevoked", 1)];
+
     /// Type, current version and bytes, for the log.
     #[must_use]
     pub fn encode(&self) -> EncodedEvent {
         match self {
             WorkspaceEvent::WorkspaceCreated(data) => encode_data("WorkspaceCreated", 1, data),
-            WorkspaceEvent::ApiKeyCreated(data) => encode_data("ApiKeyCreated", 1, data),
+            WorkspaceEvent::WorkspaceChanged(data) => encode_data("WorkspaceChanged", 1, data),
+            WorkspaceEvent::ApiKeyCreated(data) => encode_data("ApiKeyCreated", 2, data),
             WorkspaceEvent::ApiKeyRevoked(data) => encode_data("ApiKeyRevoked", 1, data),
         }
     }
@@ -63,6 +84,7 @@ impl WorkspaceEvent {
     pub fn decode(stored: &EncodedEvent) -> Result<Option<WorkspaceEvent>, DecodeError> {
         Ok(Some(match stored.event_type.as_str() {
             "WorkspaceCreated" => WorkspaceEvent::WorkspaceCreated(decode_data(stored)?),
+            "WorkspaceChanged" => WorkspaceEvent::WorkspaceChanged(decode_data(stored)?),
             "ApiKeyCreated" => WorkspaceEvent::ApiKeyCreated(decode_data(stored)?),
             "ApiKeyRevoked" => WorkspaceEvent::ApiKeyRevoked(decode_data(stored)?),
             _ => return Ok(None),

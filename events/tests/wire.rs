@@ -10,14 +10,11 @@ use std::path::PathBuf;
 
 use events::job::JobStatus;
 use events::job_view::JobView;
+use events::workspace_view::WorkspaceView;
 use events::{
     Actor, EncodedEvent, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamId, StreamVersion,
     Timestamp, WorkspaceEvent, WorkspaceId,
 };
-
-/// The workspace's events with their current versions; the renders' are [`RenderEvent::TYPES`].
-const WORKSPACE_TYPES: &[(&str, u16)] =
-    &[("WorkspaceCreated", 1), ("ApiKeyCreated", 1), ("ApiKeyRevoked", 1)];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("wire")
@@ -60,7 +57,7 @@ fn todays_events_are_written_as_their_samples_are() {
         let sample = sample(event_type, *version);
         assert_eq!(text(&render_event(event_type, *version).encode()), text(&sample), "{event_type}");
     }
-    for (event_type, version) in WORKSPACE_TYPES {
+    for (event_type, version) in WorkspaceEvent::TYPES {
         let sample = sample(event_type, *version);
         let event = WorkspaceEvent::decode(&sample).expect("it decodes").expect("a workspace's event");
         assert_eq!(text(&event.encode()), text(&sample), "{event_type}");
@@ -74,7 +71,7 @@ fn text(event: &EncodedEvent) -> (String, u16, String) {
 
 #[test]
 fn every_version_of_every_type_has_its_sample_and_no_sample_is_lost() {
-    let known = RenderEvent::TYPES.iter().chain(WORKSPACE_TYPES);
+    let known = RenderEvent::TYPES.iter().chain(WorkspaceEvent::TYPES);
     let expected: BTreeSet<String> = known
         .flat_map(|(event_type, current)| {
             (1..=*current).map(move |version| format!("{event_type}.{version}.json"))
@@ -83,6 +80,24 @@ fn every_version_of_every_type_has_its_sample_and_no_sample_is_lost() {
     let files = fs::read_dir(folder()).expect("the folder of samples");
     let names = files.map(|file| file.expect("an entry").file_name().into_string().expect("ASCII"));
     assert_eq!(names.collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn every_version_of_a_workspaces_events_still_means_what_it_meant() {
+    let life = [
+        sample("WorkspaceCreated", 1),
+        sample("WorkspaceChanged", 1),
+        sample("ApiKeyCreated", 1),
+        sample("ApiKeyCreated", 2),
+    ];
+    let life: Vec<Recorded> = life.into_iter().zip(1..).map(|(event, at)| recorded(event, at)).collect();
+    let view = WorkspaceView::fold(&life).expect("they decode").expect("a workspace");
+    assert_eq!((view.name.as_str(), view.concurrency), ("studio", Some(4)));
+    let made_with: Vec<bool> = view.keys.iter().map(|key| key.idempotency_key_hash.is_some()).collect();
+    assert_eq!(made_with, [false, true], "version 1 knew of no idempotency keys");
+    let revoked = life.into_iter().chain([recorded(sample("ApiKeyRevoked", 1), 5)]).collect::<Vec<_>>();
+    let view = WorkspaceView::fold(&revoked).expect("they decode").expect("a workspace");
+    assert_eq!(view.keys, [], "both samples are the same key, and it is gone");
 }
 
 #[test]

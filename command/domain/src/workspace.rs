@@ -1,8 +1,9 @@
-//! The life of a workspace: it is created, and keys open it until they are revoked.
+//! The life of a workspace: it is created, its settings change, and keys open it until they are revoked. It always has a
+//! key: the last one stays.
 
 use std::collections::BTreeMap;
 
-use events::workspace::{ApiKeyCreated, ApiKeyRevoked, WorkspaceCreated};
+use events::workspace::{ApiKeyCreated, ApiKeyRevoked, WorkspaceChanged, WorkspaceCreated};
 use events::{KeyId, Sha256, StreamVersion, WorkspaceEvent};
 use thiserror::Error;
 
@@ -16,12 +17,15 @@ pub enum Workspace {
     Absent,
     /// It exists.
     Open {
-        /// For people.
-        name: String,
+        /// Its settings.
+        settings: WorkspaceChanged,
         /// The digest of every key that opens it.
         keys: BTreeMap<KeyId, Sha256>,
     },
 }
+
+/// Keys that open one workspace at most.
+pub const KEYS_MAX: usize = 100;
 
 /// A request in the imperative.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,15 @@ pub enum Command {
     Create {
         /// For people.
         name: String,
+    },
+    /// Change its settings; what is `None` stays as it is.
+    Change {
+        /// For people.
+        name: Option<String>,
+        /// Whether foreign sources are copied first where a request does not say.
+        ingest_external: Option<bool>,
+        /// Renders in work at once; `Some(None)`: as many as the installation's setting says.
+        concurrency: Option<Option<u32>>,
     },
     /// Let a key open it.
     AddKey(ApiKeyCreated),
@@ -52,6 +65,15 @@ pub enum Rejection {
         /// Which.
         key_id: KeyId,
     },
+    /// Nobody could open it any more.
+    #[error("{key_id} is the last key of the workspace; make another one first")]
+    LastKey {
+        /// Which.
+        key_id: KeyId,
+    },
+    /// It has as many keys as a workspace may have.
+    #[error("the workspace has {KEYS_MAX} keys, the most it may have; revoke one first")]
+    TooManyKeys,
     /// The key's name is another key's.
     #[error("the name {key_id} is another key's")]
     KeyIdTaken {
@@ -72,23 +94,33 @@ impl Aggregate for Workspace {
             }
             (Workspace::Open { .. }, Command::Create { .. }) => Ok(Vec::new()),
             (Workspace::Absent, _) => Err(Rejection::NotCreated),
-            (Workspace::Open { keys, .. }, Command::AddKey(key)) => match keys.get(&key.key_id) {
-                None if keys.values().any(|known| *known == key.key_sha256) => Ok(Vec::new()),
-                None => Ok(vec![WorkspaceEvent::ApiKeyCreated(key)]),
-                Some(known) if *known == key.key_sha256 => Ok(Vec::new()),
-                Some(_) => Err(Rejection::KeyIdTaken { key_id: key.key_id }),
-            },
-            (Workspace::Open { keys, .. }, Command::RevokeKey { key_id }) if keys.contains_key(&key_id) => {
-                Ok(vec![WorkspaceEvent::ApiKeyRevoked(ApiKeyRevoked { key_id })])
+            (Workspace::Open { settings, .. }, Command::Change { name, ingest_external, concurrency }) => {
+                let changed = WorkspaceChanged {
+                    name: name.unwrap_or_else(|| settings.name.clone()),
+                    ingest_external: ingest_external.unwrap_or(settings.ingest_external),
+                    concurrency: concurrency.unwrap_or(settings.concurrency),
+                };
+                let is_new = changed != *settings;
+                Ok(is_new.then_some(WorkspaceEvent::WorkspaceChanged(changed)).into_iter().collect())
             }
-            (Workspace::Open { .. }, Command::RevokeKey { key_id }) => Err(Rejection::UnknownKey { key_id }),
+            (Workspace::Open { keys, .. }, Command::AddKey(key)) => add_key(keys, key),
+            (Workspace::Open { keys, .. }, Command::RevokeKey { key_id }) => match keys.len() {
+                _ if !keys.contains_key(&key_id) => Err(Rejection::UnknownKey { key_id }),
+                1 => Err(Rejection::LastKey { key_id }),
+                _ => Ok(vec![WorkspaceEvent::ApiKeyRevoked(ApiKeyRevoked { key_id })]),
+            },
         }
     }
 
     fn evolve(mut self, event: &WorkspaceEvent, _version: StreamVersion) -> Workspace {
         match (&mut self, event) {
             (Workspace::Absent, WorkspaceEvent::WorkspaceCreated(created)) => {
-                return Workspace::Open { name: created.name.clone(), keys: BTreeMap::new() };
+                let name = created.name.clone();
+                let settings = WorkspaceChanged { name, ingest_external: false, concurrency: None };
+                return Workspace::Open { settings, keys: BTreeMap::new() };
+            }
+            (Workspace::Open { settings, .. }, WorkspaceEvent::WorkspaceChanged(changed)) => {
+                settings.clone_from(changed);
             }
             (Workspace::Open { keys, .. }, WorkspaceEvent::ApiKeyCreated(key)) => {
                 keys.insert(key.key_id, key.key_sha256);
@@ -99,6 +131,16 @@ impl Aggregate for Workspace {
             _ => {}
         }
         self
+    }
+}
+
+fn add_key(keys: &BTreeMap<KeyId, Sha256>, key: ApiKeyCreated) -> Result<Vec<WorkspaceEvent>, Rejection> {
+    match keys.get(&key.key_id) {
+        None if keys.values().any(|known| *known == key.key_sha256) => Ok(Vec::new()),
+        None if keys.len() >= KEYS_MAX => Err(Rejection::TooManyKeys),
+        None => Ok(vec![WorkspaceEvent::ApiKeyCreated(key)]),
+        Some(known) if *known == key.key_sha256 => Ok(Vec::new()),
+        Some(_) => Err(Rejection::KeyIdTaken { key_id: key.key_id }),
     }
 }
 
@@ -113,7 +155,13 @@ mod tests {
             name: "first".to_owned(),
             key_sha256: Sha256::of(secret.as_bytes()),
             key_prefix: "fl_live_".to_owned(),
+            idempotency_key_hash: None,
         }
+    }
+
+    fn opened_by(keys: u128) -> Workspace {
+        let added = (1..=keys).map(|id| WorkspaceEvent::ApiKeyCreated(key(id, &format!("fl_live_{id}"))));
+        fold(&[created()].into_iter().chain(added).collect::<Vec<_>>())
     }
 
     fn created() -> WorkspaceEvent {
@@ -142,10 +190,43 @@ mod tests {
         );
         let taken = Rejection::KeyIdTaken { key_id: KeyId::new(1) };
         assert_eq!(open.decide(Command::AddKey(key(1, "fl_live_b"))), Err(taken));
-        let revoked = open.decide(Command::RevokeKey { key_id: KeyId::new(1) }).expect("it is known");
-        let closed = open.evolve(&revoked[0], StreamVersion(3));
+        let two = opened_by(2);
+        let revoked = two.decide(Command::RevokeKey { key_id: KeyId::new(1) }).expect("it is known");
+        let closed = two.evolve(&revoked[0], StreamVersion(4));
         let unknown = Rejection::UnknownKey { key_id: KeyId::new(1) };
         assert_eq!(closed.decide(Command::RevokeKey { key_id: KeyId::new(1) }), Err(unknown));
+    }
+
+    #[test]
+    fn the_last_key_stays_and_there_are_at_most_a_hundred() {
+        let last = Rejection::LastKey { key_id: KeyId::new(1) };
+        assert_eq!(opened_by(1).decide(Command::RevokeKey { key_id: KeyId::new(1) }), Err(last));
+        let more = || Command::AddKey(key(1000, "fl_live_more"));
+        assert!(opened_by(99).decide(more()).is_ok_and(|events| events.len() == 1), "the hundredth");
+        assert_eq!(opened_by(100).decide(more()), Err(Rejection::TooManyKeys));
+        assert_eq!(opened_by(100).decide(Command::AddKey(key(1, "fl_live_1"))), Ok(vec![]), "told twice");
+    }
+
+    #[test]
+    fn a_change_says_only_what_it_changes() {
+        let change = |name: Option<&str>, concurrency| Command::Change {
+            name: name.map(str::to_owned),
+            ingest_external: None,
+            concurrency,
+        };
+        let open = opened_by(1);
+        assert_eq!(open.decide(change(Some("default"), None)), Ok(vec![]), "as it is already");
+        let decided = open.decide(change(Some("studio"), Some(Some(4)))).expect("it exists");
+        let changed =
+            WorkspaceChanged { name: "studio".to_owned(), ingest_external: false, concurrency: Some(4) };
+        assert_eq!(decided, [WorkspaceEvent::WorkspaceChanged(changed.clone())]);
+        let open = open.evolve(&decided[0], StreamVersion(3));
+        let reset = open.decide(change(None, Some(None))).expect("it exists");
+        assert_eq!(
+            reset,
+            [WorkspaceEvent::WorkspaceChanged(WorkspaceChanged { concurrency: None, ..changed })]
+        );
+        assert_eq!(Workspace::Absent.decide(change(None, None)), Err(Rejection::NotCreated));
     }
 
     #[test]

@@ -86,6 +86,7 @@ async fn add_workspace(service: &Service, key: &str) {
         name: "stranger".to_owned(),
         key_sha256: Sha256::of(key.as_bytes()),
         key_prefix: "fl_live_".to_owned(),
+        idempotency_key_hash: None,
     };
     let stream = StreamId::from(workspace);
     let create = |_: &domain::Workspace| Command::Create { name: "another".to_owned() };

@@ -30,7 +30,7 @@ pub use element::{
 pub use keyframe::{Curve, Easing, Keyframe, Keyframes};
 pub use length::Length;
 pub use limits::Limits;
-pub use parse::{CONTRACT_VERSION, ParseOptions, Parsed, parse};
+pub use parse::{CONTRACT_VERSION, ParseOptions, Parsed, nearest, parse};
 pub use problem::{Problem, ProblemCode};
 pub use time::{FrameIndex, FrameRate, Ticks};
 pub use warning::{Warning, WarningCode};

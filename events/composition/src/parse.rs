@@ -26,6 +26,7 @@ use crate::composition::Composition;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::warning::Warning;
+pub use nearest::nearest;
 use report::Report;
 
 /// The version of the contract that documents are normalised under. It rises when a default changes its meaning.

@@ -6,7 +6,8 @@
 const CHARS_MAX: usize = 48;
 
 /// The nearest of `known`, where one is near: at most a third of the letters differ.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+#[must_use]
+pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let length = word.chars().take(CHARS_MAX + 1).count();
     if length > CHARS_MAX {
         return None;

@@ -1,0 +1,158 @@
+//! The one fold from a workspace's events to what its clients see. Answers to requests that change it and to those that
+//! read it both use it.
+
+use serde::Serialize;
+
+use crate::digest::Sha256;
+use crate::envelope::Recorded;
+use crate::id::{KeyId, WorkspaceId};
+use crate::time::Timestamp;
+use crate::upcast::DecodeError;
+use crate::workspace::WorkspaceEvent;
+
+/// Everything about a workspace that its events tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkspaceView {
+    /// Its name in the API.
+    pub id: WorkspaceId,
+    /// For people.
+    pub name: String,
+    /// Whether foreign sources are copied first where a request does not say.
+    pub ingest_external: bool,
+    /// Renders in work at once; `None`: as many as the installation's setting says.
+    pub concurrency: Option<u32>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its settings last changed.
+    pub updated_at: Timestamp,
+    /// The keys that open it, oldest first.
+    pub keys: Vec<KeyView>,
+}
+
+/// A key that opens a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyView {
+    /// Its name in the API.
+    pub id: KeyId,
+    /// For people.
+    pub name: String,
+    /// The first characters, so that people recognise it.
+    pub key_prefix: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The digest of the Idempotency-Key it was asked for with.
+    pub idempotency_key_hash: Option<Sha256>,
+}
+
+/// A workspace as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workspace {
+    /// Its name in the API.
+    pub id: WorkspaceId,
+    /// For people.
+    pub name: String,
+    /// ISO 8601, UTC, milliseconds.
+    pub created_at: String,
+    /// ISO 8601, UTC, milliseconds: when its settings last changed.
+    pub updated_at: String,
+    /// Whether foreign sources are copied into storage first where a request does not say.
+    pub ingest_external: bool,
+    /// How many of its renders may be in work at once; `null`: as many as the installation allows.
+    pub concurrency: Option<u32>,
+}
+
+/// An API key as clients see it. The key itself is told once, when it is made, and kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiKey {
+    /// Its name in the API.
+    pub id: KeyId,
+    /// For people.
+    pub name: String,
+    /// The key's first characters, so that people recognise it.
+    pub key_prefix: String,
+    /// ISO 8601, UTC, milliseconds.
+    pub created_at: String,
+}
+
+impl WorkspaceView {
+    /// Folds the whole life of a workspace; `None` for an empty stream or one that is not a workspace's.
+    ///
+    /// # Errors
+    /// Where a stored event can't be decoded.
+    pub fn fold<'e>(
+        events: impl IntoIterator<Item = &'e Recorded>,
+    ) -> Result<Option<WorkspaceView>, DecodeError> {
+        let mut view = None;
+        for recorded in events {
+            if let Some(event) = WorkspaceEvent::decode(&recorded.event)? {
+                view = WorkspaceView::apply(view, &event, recorded);
+            }
+        }
+        Ok(view)
+    }
+
+    /// The view after one more event. Total: an event that makes no sense here changes nothing.
+    #[must_use]
+    pub fn apply(
+        view: Option<WorkspaceView>,
+        event: &WorkspaceEvent,
+        recorded: &Recorded,
+    ) -> Option<WorkspaceView> {
+        let Some(mut view) = view else {
+            let WorkspaceEvent::WorkspaceCreated(created) = event else { return None };
+            return Some(WorkspaceView {
+                id: recorded.workspace_id,
+                name: created.name.clone(),
+                ingest_external: false,
+                concurrency: None,
+                created_at: recorded.recorded_at,
+                updated_at: recorded.recorded_at,
+                keys: Vec::new(),
+            });
+        };
+        match event {
+            WorkspaceEvent::WorkspaceCreated(_) => {}
+            WorkspaceEvent::WorkspaceChanged(changed) => {
+                view.name.clone_from(&changed.name);
+                view.ingest_external = changed.ingest_external;
+                view.concurrency = changed.concurrency;
+                view.updated_at = recorded.recorded_at;
+            }
+            WorkspaceEvent::ApiKeyCreated(created) => view.keys.push(KeyView {
+                id: created.key_id,
+                name: created.name.clone(),
+                key_prefix: created.key_prefix.clone(),
+                created_at: recorded.recorded_at,
+                idempotency_key_hash: created.idempotency_key_hash,
+            }),
+            WorkspaceEvent::ApiKeyRevoked(revoked) => view.keys.retain(|key| key.id != revoked.key_id),
+        }
+        Some(view)
+    }
+
+    /// The public workspace.
+    #[must_use]
+    pub fn present(&self) -> Workspace {
+        Workspace {
+            id: self.id,
+            name: self.name.clone(),
+            created_at: self.created_at.to_string(),
+            updated_at: self.updated_at.to_string(),
+            ingest_external: self.ingest_external,
+            concurrency: self.concurrency,
+        }
+    }
+}
+
+impl KeyView {
+    /// The public key.
+    #[must_use]
+    pub fn present(&self) -> ApiKey {
+        ApiKey {
+            id: self.id,
+            name: self.name.clone(),
+            key_prefix: self.key_prefix.clone(),
+            created_at: self.created_at.to_string(),
+        }
+    }
+}
