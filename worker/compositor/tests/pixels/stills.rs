@@ -34,6 +34,22 @@ fn a_transparent_canvas_keeps_a_stills_own_pixels() {
 }
 
 #[test]
+fn what_is_opaque_stays_opaque_under_any_opacity() {
+    let (size, alpha) = ((64, 16), Alpha::Opaque);
+    let pixels: Vec<u8> = [255, 0, 0, 255].into_iter().cycle().take(64 * 16 * 4).collect();
+    let gallery = Gallery(vec![Stored::Rgba { key: 97, size, pixels, alpha }]);
+    for opacity in [0.125, 0.25, 0.5, 0.75, 0.875] {
+        let layers = vec![layer(&gallery, 0, upright(0.0, 0.0, 64.0, 16.0), opacity)];
+        let frame = paint(&scene(Color::WHITE, layers), CanvasKind::Rgba { opaque: false }, &gallery);
+        let Planes::Rgba(plane) = frame.planes() else { panic!("one plane") };
+        let [r, g, b, a] = [0, 1, 2, 3].map(|channel| f64::from(plane.bytes[channel]));
+        let rest = 255.0 * (1.0 - opacity);
+        assert_eq!((r, a), (255.0, 255.0), "red over white, opacity {opacity}");
+        assert!((g - rest).abs() <= 1.0 && (b - rest).abs() <= 1.0, "{g} and {b} for {rest}");
+    }
+}
+
+#[test]
 fn colour_bars_have_their_bt709_code_values() {
     let bars = [
         [255, 255, 255],

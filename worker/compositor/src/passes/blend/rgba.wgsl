@@ -4,7 +4,8 @@
 
 fn painted(under: u32, p: vec2f) -> u32 {
     let over = sampled(position(p)) * coverage(p);
-    return pack(bytes(under) * (1.0 - over.w * (1.0 / 255.0)) + over);
+    // Both terms round: half of 255 and half of 255 may be a little more than 255, which does not fit a byte.
+    return pack(min(bytes(under) * (1.0 - over.w * (1.0 / 255.0)) + over, vec4f(255.0)));
 }
 
 @compute @workgroup_size(32)
