@@ -19,3 +19,5 @@ mod fidelity;
 mod first_light;
 #[path = "service/sync.rs"]
 mod sync;
+#[path = "service/transitions.rs"]
+mod transitions;

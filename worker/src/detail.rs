@@ -83,12 +83,15 @@ impl PlanDetail {
     #[must_use]
     pub fn picture(&self, source: usize) -> Option<Picture> {
         match &self.sources.get(source)?.probe {
-            Probe::Still { width, height, .. } => Some(Picture::upright(*width, *height)),
+            Probe::Still { width, height, has_alpha, .. } => {
+                Some(Picture { opaque: !has_alpha, ..Picture::upright(*width, *height) })
+            }
             Probe::Media { video, .. } => video.as_ref().map(|video| Picture {
                 width: video.width,
                 height: video.height,
                 orientation: turned(video.orientation),
                 sample_aspect: video.sample_aspect,
+                opaque: true,
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! The pictures that a run of scenes shows: which video frames, from which decoders, in which order.
+//! The pictures that a run of frames shows: which video frames, from which decoders, in which order.
 //!
 //! Every part opens its own decoders at the random-access point before its range, also when the same worker did the part
 //! before: a frame then never depends on who rendered its neighbours.
@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use composition::Color;
 use compositor::{Alpha, ColorMatrix, ColorRange, Picture, PictureKey, Pictures, PlanarImage, RgbaImage};
 use media::decoder::{DecoderHost, PacketIndex, Probe, VideoReader};
 use media::frame::{Matrix, PlanarFrame, Range};
-use scene::{LayerSource, Scene};
+use scene::{Frame, LayerSource, Scene};
 
 use crate::detail::source_of;
 use crate::failure::Failure;
 use crate::prepared::Prepared;
 
-/// Open decoders for a run of scenes, read in order.
+/// Open decoders for a run of frames, read in order.
 pub(crate) struct Footage<'p> {
     prepared: &'p Prepared,
     decoder: &'p DecoderHost,
@@ -31,10 +32,10 @@ struct Reel {
 }
 
 impl<'p> Footage<'p> {
-    /// Looks through the scenes; decoders open when their first frame is due and close after their last.
-    pub(crate) fn new(prepared: &'p Prepared, decoder: &'p DecoderHost, scenes: &[Scene]) -> Footage<'p> {
+    /// Looks through the scenes of all frames; decoders open when their first picture is due and close after their last.
+    pub(crate) fn new(prepared: &'p Prepared, decoder: &'p DecoderHost, frames: &[Frame]) -> Footage<'p> {
         let mut reels: BTreeMap<usize, Reel> = BTreeMap::new();
-        for layer in scenes.iter().flat_map(|scene| &scene.layers) {
+        for layer in frames.iter().flat_map(Frame::scenes).flat_map(|scene| &scene.layers) {
             let LayerSource::Video { element, time } = layer.source else { continue };
             let Some((source, index)) = index_of(prepared, element) else { continue };
             let reel = reels.entry(element).or_insert_with(|| Reel {
@@ -62,6 +63,12 @@ impl<'p> Footage<'p> {
                 }
                 LayerSource::BackgroundImage => self.still(self.prepared.detail.background, None)?,
                 LayerSource::Text { element } => Held::Text(element),
+                LayerSource::Solid(color) => Held::Solid(color, [color.r, color.g, color.b, color.a]),
+                LayerSource::Silhouette { element, color } => {
+                    let (key, image) = self.prepared.silhouette(element, color, self.decoder)?;
+                    Held::Still { key, image, has_alpha: true }
+                }
+                LayerSource::Backdrop => Held::Backdrop,
             };
             held.push((layer.source, picture));
         }
@@ -133,8 +140,15 @@ pub(crate) struct FramePictures<'p> {
 /// A picture of one frame, kept alive while it is drawn.
 enum Held {
     Planar(Arc<PlanarFrame>),
-    Still { key: u128, image: Arc<media::frame::RgbaImage>, has_alpha: bool },
+    Still {
+        key: u128,
+        image: Arc<media::frame::RgbaImage>,
+        has_alpha: bool,
+    },
     Text(usize),
+    Solid(Color, [u8; 4]),
+    /// Known only when it has been painted.
+    Backdrop,
 }
 
 impl Pictures for FramePictures<'_> {
@@ -155,6 +169,13 @@ impl Pictures for FramePictures<'_> {
                     .ok()
                     .map(Picture::Rgba)
             }
+            Held::Solid(color, pixel) => {
+                // Digests of contents fill all bits of a key; those of colours are small numbers.
+                let key = PictureKey(u128::from(u32::from_be_bytes(*pixel)));
+                let alpha = if color.a == u8::MAX { Alpha::Opaque } else { Alpha::Unassociated };
+                RgbaImage::new(key, (1, 1), pixel, alpha).ok().map(Picture::Rgba)
+            }
+            Held::Backdrop => None,
         }
     }
 }

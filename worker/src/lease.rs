@@ -244,10 +244,11 @@ fn start<P: Performer>(
 ) -> oneshot::Receiver<Option<Outcome>> {
     let (sender, receiver) = oneshot::channel();
     let name = format!("slot.{}", order.slot);
+    let span = tracing::info_span!("slot", render.id = %order.render, slot = %order.slot);
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         priority::give_way();
         // The receiver is gone only where the worker is, too.
-        drop(sender.send(performer.perform(&order, &control)));
+        drop(sender.send(span.in_scope(|| performer.perform(&order, &control))));
     });
     if let Err(error) = spawned {
         // The sender went with the closure: the watcher sees a closed channel and reports a failure.

@@ -12,8 +12,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use composition::{FrameIndex, OutputFormat, OutputSettings, Size};
-use compositor::{CanvasFrame, CanvasKind, Compositor, Gpu, PendingFrame, Planes};
+use compositor::{
+    Backdrop, CanvasFrame, CanvasKind, Compositor, Gpu, PendingFrame, Picture, PictureKey, Pictures, Planes,
+    mix,
+};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use events::Sha256;
 use events::fault::FaultCode;
 use events::job::ProgressStage;
 use events::render::PartRange;
@@ -24,13 +28,13 @@ use media::gop;
 use media::part::{Description, H264Description, PartWriter};
 use media::picture::{I420, Plane};
 use media::rate::{Ceiling, Qp, Verdict, default_peak};
-use scene::Scene;
+use scene::{Frame, LayerSource, Step};
 
 use crate::clock::{Stage, StageClock};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::footage::{Footage, FramePictures};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, key_of};
 
 /// Frames between two threads: one being made, one waiting. More would only cost memory, the slowest thread sets the pace.
 const QUEUE: usize = 2;
@@ -58,16 +62,16 @@ pub(crate) fn render_part(
     file: &Path,
 ) -> Result<(), Failure> {
     studio.control.enter(ProgressStage::Compositing);
-    let scenes: Vec<Scene> = (range.first..range.first + range.count)
-        .map(|frame| prepared.stage.scene_at(FrameIndex(frame)))
+    let frames: Vec<Frame> = (range.first..range.first + range.count)
+        .map(|frame| prepared.stage.frame_at(FrameIndex(frame)))
         .collect();
     let film = Film::of(prepared);
     let mut qp = Qp::from_quality(film.output.quality);
     let mut tries = 1;
     loop {
         let mut encoding = Encoding::open(&film, qp, file)?;
-        draw(prepared, &scenes, CanvasKind::I420, studio, &mut |index, frame| {
-            studio.clock.time(Stage::Encode, || encoding.push(index, scenes.len(), &frame))?;
+        draw(prepared, &frames, CanvasKind::I420, studio, &mut |index, frame| {
+            studio.clock.time(Stage::Encode, || encoding.push(index, frames.len(), &frame))?;
             studio.control.frame_done();
             Ok(())
         })?;
@@ -88,10 +92,10 @@ pub(crate) fn render_part(
 pub(crate) fn render_still(prepared: &Prepared, studio: Studio<'_>, file: &Path) -> Result<(), Failure> {
     studio.control.enter(ProgressStage::Compositing);
     let output = &prepared.composition.output;
-    let scene = prepared.stage.scene_at_instant(prepared.stage.still_instant(output.snapshot_time));
+    let still = prepared.stage.frame_at_instant(prepared.stage.still_instant(output.snapshot_time));
     let opaque = output.format != OutputFormat::Png;
     let mut bytes = Vec::new();
-    draw(prepared, &[scene], CanvasKind::Rgba { opaque }, studio, &mut |_, frame| {
+    draw(prepared, &[still], CanvasKind::Rgba { opaque }, studio, &mut |_, frame| {
         bytes = studio.clock.time(Stage::Encode, || encode_still(&frame, output))?;
         studio.control.frame_done();
         Ok(())
@@ -99,10 +103,10 @@ pub(crate) fn render_still(prepared: &Prepared, studio: Studio<'_>, file: &Path)
     std::fs::write(file, bytes).map_err(|error| Failure::internal("write a still", &error))
 }
 
-/// Draws scenes in order and hands each finished frame to `finished`, on the calling thread.
+/// Draws frames in order and hands each finished frame to `finished`, on the calling thread.
 fn draw(
     prepared: &Prepared,
-    scenes: &[Scene],
+    frames: &[Frame],
     kind: CanvasKind,
     studio: Studio<'_>,
     finished: &mut dyn FnMut(usize, CanvasFrame) -> Result<(), Failure>,
@@ -110,15 +114,19 @@ fn draw(
     let canvas = prepared.composition.canvas;
     let name = std::thread::current().name().unwrap_or("slot").to_owned();
     std::thread::scope(|scope| {
-        let (pictured, to_composite) = bounded::<(&Scene, FramePictures<'_>)>(QUEUE);
+        let (pictured, to_composite) = bounded::<Pictured<'_>>(QUEUE);
         let (drawn, to_encode) = bounded::<CanvasFrame>(QUEUE);
+        let span = tracing::Span::current();
+        let inside = span.clone();
         let thread = |part: &str| std::thread::Builder::new().name(format!("{name}.{part}"));
         let spawn_fault = |error: std::io::Error| Failure::internal("start a thread", &error);
         let evaluating = thread("evaluate")
-            .spawn_scoped(scope, move || evaluate(prepared, scenes, studio, &pictured))
+            .spawn_scoped(scope, move || inside.in_scope(|| evaluate(prepared, frames, studio, &pictured)))
             .map_err(spawn_fault)?;
         let compositing = thread("composite")
-            .spawn_scoped(scope, move || composite(canvas, kind, studio, &to_composite, &drawn))
+            .spawn_scoped(scope, move || {
+                span.in_scope(|| composite(canvas, kind, studio, &to_composite, &drawn))
+            })
             .map_err(spawn_fault)?;
         let encoded = to_encode.iter().enumerate().try_for_each(|(index, frame)| {
             studio.control.go_on()?;
@@ -134,52 +142,109 @@ fn draw(
 /// The first thread: what each frame shows, and its pictures.
 fn evaluate<'p>(
     prepared: &'p Prepared,
-    scenes: &'p [Scene],
+    frames: &'p [Frame],
     studio: Studio<'p>,
-    pictured: &Sender<(&'p Scene, FramePictures<'p>)>,
+    pictured: &Sender<Pictured<'p>>,
 ) -> Result<(), Failure> {
-    let mut footage = Footage::new(prepared, studio.decoder, scenes);
-    for scene in scenes {
+    let mut footage = Footage::new(prepared, studio.decoder, frames);
+    for frame in frames {
         studio.control.go_on()?;
-        let pictures = studio.clock.time(Stage::Decode, || footage.next(scene))?;
-        if pictured.send((scene, pictures)).is_err() {
+        let pictures: Result<Vec<_>, Failure> =
+            studio.clock.time(Stage::Decode, || frame.scenes().map(|scene| footage.next(scene)).collect());
+        if pictured.send((frame, pictures?)).is_err() {
             break;
         }
     }
     Ok(())
 }
 
+/// A frame with the pictures of each of its scenes.
+type Pictured<'p> = (&'p Frame, Vec<FramePictures<'p>>);
+
 /// The second thread: pixels.
 fn composite(
     canvas: Size,
     kind: CanvasKind,
     studio: Studio<'_>,
-    to_composite: &Receiver<(&Scene, FramePictures<'_>)>,
+    to_composite: &Receiver<Pictured<'_>>,
     drawn: &Sender<CanvasFrame>,
 ) -> Result<(), Failure> {
     let mut compositor = Compositor::new(studio.gpu, canvas, kind).map_err(|error| broken(&error))?;
     let mut in_flight = std::collections::VecDeque::with_capacity(IN_FLIGHT);
-    let deliver = |frame: PendingFrame| {
-        let frame = studio.clock.time(Stage::Composite, || frame.wait()).map_err(|error| broken(&error))?;
+    let deliver = |shares: Shares| {
+        let frame = studio.clock.time(Stage::Composite, || finished(shares))?;
         Ok::<bool, Failure>(drawn.send(frame).is_ok())
     };
-    for (scene, pictures) in to_composite {
+    for (frame, pictures) in to_composite {
         studio.control.go_on()?;
-        let frame = studio.clock.time(Stage::Composite, || compositor.compose(scene, &pictures));
-        in_flight.push_back(frame.map_err(|error| broken(&error))?);
+        in_flight
+            .push_back(studio.clock.time(Stage::Composite, || paint(&mut compositor, frame, &pictures))?);
         if in_flight.len() == IN_FLIGHT
-            && let Some(frame) = in_flight.pop_front()
-            && !deliver(frame)?
+            && let Some(shares) = in_flight.pop_front()
+            && !deliver(shares)?
         {
             return Ok(());
         }
     }
-    for frame in in_flight {
-        if !deliver(frame)? {
+    for shares in in_flight {
+        if !deliver(shares)? {
             break;
         }
     }
     Ok(())
+}
+
+/// The scenes of a frame's last step, being painted, and how much is seen of each.
+type Shares = Vec<(f64, PendingFrame)>;
+
+/// Starts a frame's last step, once the steps before it are painted: it shows their result.
+fn paint(
+    compositor: &mut Compositor,
+    frame: &Frame,
+    pictures: &[FramePictures<'_>],
+) -> Result<Shares, Failure> {
+    let (mut backdrop, mut pictures) = (None, pictures.iter());
+    let (last, before) = frame.steps.split_last().ok_or_else(no_scene)?;
+    let mut start = |step: &Step, backdrop: &Option<Backdrop>| -> Result<Shares, Failure> {
+        let parts = step.parts.iter().zip(pictures.by_ref());
+        let started = parts.map(|(part, pictures)| {
+            let pictures = OnBackdrop { pictures, backdrop: backdrop.as_ref() };
+            Ok((part.share, compositor.compose(&part.scene, &pictures).map_err(|error| broken(&error))?))
+        });
+        started.collect()
+    };
+    for step in before {
+        let painted = finished(start(step, &backdrop)?)?;
+        backdrop = Some(Backdrop::new(painted, |pixels| PictureKey(key_of(Sha256::of(pixels)))));
+    }
+    start(last, &backdrop)
+}
+
+/// The frame that its scenes add up to, once they are painted.
+fn finished(shares: Shares) -> Result<CanvasFrame, Failure> {
+    let painted =
+        shares.into_iter().map(|(share, frame)| Ok((share, frame.wait().map_err(|error| broken(&error))?)));
+    mix(painted.collect::<Result<_, Failure>>()?).ok_or_else(no_scene)
+}
+
+/// A frame without scenes: a fault of ours.
+fn no_scene() -> Failure {
+    broken(&std::io::Error::other("a frame has no scene"))
+}
+
+/// A scene's pictures, with the result of the frame's step before.
+struct OnBackdrop<'p> {
+    pictures: &'p FramePictures<'p>,
+    backdrop: Option<&'p Backdrop>,
+}
+
+impl Pictures for OnBackdrop<'_> {
+    fn picture(&self, source: &LayerSource) -> Option<Picture<'_>> {
+        match source {
+            LayerSource::Backdrop => self.backdrop?.picture(),
+            _ => self.pictures.picture(source),
+        }
+    }
 }
 
 /// A compositor that failed: the device may be lost, another attempt opens it anew.

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use composition::Composition;
 use composition::element::ElementKind;
+use composition::{Color, Composition};
 use compositor::text::{TextPixmap, rasterize};
 use events::Sha256;
 use events::fault::FaultCode;
@@ -30,6 +30,7 @@ pub struct Prepared {
     pub files: Vec<PathBuf>,
     texts: BTreeMap<usize, SetText>,
     stills: Vec<Mutex<Option<Arc<RgbaImage>>>>,
+    silhouettes: Mutex<BTreeMap<(usize, Color), Arc<RgbaImage>>>,
 }
 
 /// A text, laid out and perhaps drawn.
@@ -75,7 +76,8 @@ impl Prepared {
             })
             .collect();
         let stills = detail.sources.iter().map(|_| Mutex::new(None)).collect();
-        Ok((Prepared { composition, detail, stage, files, texts, stills }, warnings))
+        let silhouettes = Mutex::default();
+        Ok((Prepared { composition, detail, stage, files, texts, stills, silhouettes }, warnings))
     }
 
     /// A text's pixmap and a key that is equal only for equal pixels.
@@ -102,12 +104,57 @@ impl Prepared {
         Ok((key, still))
     }
 
+    /// The shape of an image's or text's picture in one colour, and a key that is equal only for equal pixels.
+    ///
+    /// # Errors
+    /// As [`Prepared::still`].
+    pub fn silhouette(
+        &self,
+        element: usize,
+        color: Color,
+        decoder: &DecoderHost,
+    ) -> Result<(u128, Arc<RgbaImage>), Failure> {
+        let (of, shape): (u128, Shape<'_>) = match (self.text(element), self.detail.source(element)) {
+            (Some((key, drawn)), _) => (key, Shape::Text(drawn)),
+            (None, Some((source, _))) => {
+                let (key, still) = self.still(source, decoder)?;
+                (key, Shape::Still(still))
+            }
+            (None, None) => {
+                let fault = std::io::Error::other(format!("element {element} has no picture"));
+                return Err(Failure::internal("find a picture", &fault));
+            }
+        };
+        let key = key_of(Sha256::of(format!("{of:032x} in {color}").as_bytes()));
+        let mut known = self.silhouettes.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = known.entry((element, color)).or_insert_with(|| Arc::new(shape.filled(color)));
+        Ok((key, Arc::clone(image)))
+    }
+
     /// A source's file.
     ///
     /// # Errors
     /// Where the cache has lost it.
     pub fn open(&self, source: usize) -> Result<File, Failure> {
         File::open(&self.files[source]).map_err(|error| Failure::internal("open a fetched source", &error))
+    }
+}
+
+/// A picture of which only the alpha matters.
+enum Shape<'p> {
+    Text(&'p TextPixmap),
+    Still(Arc<RgbaImage>),
+}
+
+impl Shape<'_> {
+    fn filled(&self, Color { r, g, b, a }: Color) -> RgbaImage {
+        let (width, height, pixels) = match self {
+            Shape::Text(text) => (text.width, text.height, text.pixels.as_slice()),
+            Shape::Still(still) => (still.width, still.height, still.data.as_slice()),
+        };
+        let opacity = |alpha: u8| ((u16::from(alpha) * u16::from(a) + 127) / 255) as u8;
+        let data = pixels.chunks_exact(4).flat_map(|pixel| [r, g, b, opacity(pixel[3])]).collect();
+        RgbaImage { width, height, data }
     }
 }
 
@@ -149,6 +196,6 @@ fn text_key(composition: &Composition, element: usize, raster: &TextRaster) -> u
 }
 
 /// The first half of a digest: enough to tell pictures apart.
-fn key_of(digest: Sha256) -> u128 {
+pub(crate) fn key_of(digest: Sha256) -> u128 {
     digest.0[..16].iter().fold(0, |key, byte| key << 8 | u128::from(*byte))
 }

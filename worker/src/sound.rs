@@ -73,11 +73,14 @@ fn track(prepared: &Arc<Prepared>, span: &SoundSpan, decoder: &DecoderHost) -> M
     MixTrack {
         start: samples(span.start),
         length: samples(span.length),
+        lasts: samples(span.lasts),
         in_point: samples(span.in_point),
         speed: span.speed,
         volume: span.volume as f32,
         fade_in: samples(span.fade_in),
         fade_out: samples(span.fade_out),
+        cross_in: samples(span.cross_in),
+        cross_out: samples(span.cross_out),
         source: Box::new(ElementSound {
             prepared: Arc::clone(prepared),
             element: span.element,

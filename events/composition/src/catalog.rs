@@ -157,13 +157,13 @@ pub static EFFECTS: Choices = nothing("effect", &[
 
 /// Transitions; `fade` is another name of `cross_dissolve`.
 #[rustfmt::skip]
-pub static TRANSITIONS: Choices = nothing("transition", &[
+pub static TRANSITIONS: Choices = only("transition", &[
     "cross_dissolve", "dip_to_black", "dip_to_white", "wipe_left", "wipe_right", "wipe_up", "wipe_down",
     "diagonal_wipe", "barn_doors_horizontal", "barn_doors_vertical", "iris", "page_turn", "cross_zoom",
     "gradient_wipe", "band_wipe", "box_wipe", "swirl", "glitch_memories", "window_slice", "cube",
     "doorway", "pinwheel", "water_drop", "crosshatch", "dreamy", "angular", "burn", "heart", "circle_open",
     "color_phase", "squares_wire", "fade",
-]);
+], &["cross_dissolve", "dip_to_black", "dip_to_white", "fade"]);
 
 /// Words that mean the same as another: (alias, word).
 pub const TRANSITION_ALIASES: &[(&str, &str)] = &[("fade", "cross_dissolve")];

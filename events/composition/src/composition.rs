@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::color::Color;
 use crate::element::{Element, SourceUrl};
 use crate::time::{FrameRate, Ticks};
+use crate::transition::Transition;
 
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Composition {
     pub background: Background,
     /// In document order: of two elements with one `z_index` the **earlier** is in front.
     pub elements: Vec<Element>,
+    /// Each with the two elements that it joins; an element is left by at most one and entered by at most one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transitions: Vec<Transition>,
     /// Echoed to the client.
     pub metadata: BTreeMap<String, String>,
     /// Receives this job's webhooks.

@@ -19,6 +19,7 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod transition;
 pub mod warning;
 
 pub use capabilities::capabilities;
@@ -33,4 +34,5 @@ pub use limits::Limits;
 pub use parse::{CONTRACT_VERSION, ParseOptions, Parsed, nearest, parse};
 pub use problem::{Problem, ProblemCode};
 pub use time::{FrameIndex, FrameRate, Ticks};
+pub use transition::{Transition, TransitionKind};
 pub use warning::{Warning, WarningCode};

@@ -8,6 +8,7 @@ mod formats;
 mod keyframes;
 mod laws;
 mod meaning;
+mod transitions;
 
 use serde_json::{Value, json};
 

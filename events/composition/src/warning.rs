@@ -16,6 +16,10 @@ pub enum WarningCode {
     MissingId,
     /// An element that begins when the film is over.
     ElementPastEnd,
+    /// A transition that one of its elements is too short or too far away for.
+    TransitionTiming,
+    /// A transition that names an element which is not visible.
+    TransitionOfHiddenElement,
 }
 
 impl WarningCode {
@@ -28,6 +32,8 @@ impl WarningCode {
             WarningCode::DuplicateElementId => "DUPLICATE_ELEMENT_ID",
             WarningCode::MissingId => "missing_id",
             WarningCode::ElementPastEnd => "element_past_end",
+            WarningCode::TransitionTiming => "transition_timing",
+            WarningCode::TransitionOfHiddenElement => "transition_of_hidden_element",
         }
     }
 }

@@ -193,7 +193,7 @@ impl Pictures for Gallery {
             LayerSource::Video { element, .. } => (0, element),
             LayerSource::Image { element } => (1, element),
             LayerSource::Text { .. } => (1, 3),
-            LayerSource::BackgroundImage => return None,
+            _ => return None,
         };
         if kind == 1 {
             let (size, pixels, alpha) = self.stills.get(index)?;

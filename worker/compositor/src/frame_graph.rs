@@ -392,6 +392,9 @@ impl fmt::Display for Named {
             LayerSource::Image { element } => write!(f, "image {element}"),
             LayerSource::BackgroundImage => f.write_str("background image"),
             LayerSource::Text { element } => write!(f, "text {element}"),
+            LayerSource::Solid(color) => write!(f, "solid {color}"),
+            LayerSource::Silhouette { element, color } => write!(f, "silhouette of {element} in {color}"),
+            LayerSource::Backdrop => write!(f, "backdrop"),
         }
     }
 }

@@ -16,6 +16,7 @@ mod color;
 pub mod compositor;
 pub mod frame_graph;
 pub mod gpu;
+pub mod mix;
 mod pack;
 mod passes;
 pub mod picture;
@@ -27,6 +28,7 @@ pub use canvas::{CanvasError, CanvasFrame, CanvasKind, Plane, Planes};
 pub use compositor::{CompositeError, Compositor, PendingFrame};
 pub use frame_graph::{FrameGraph, GraphError};
 pub use gpu::{Gpu, GpuOptions, OpenGpuError, RowKernels};
+pub use mix::{Backdrop, mix};
 pub use picture::{
     Alpha, ColorMatrix, ColorRange, Picture, PictureContent, PictureError, PictureFacts, PictureKey,
     Pictures, PlanarImage, RgbaImage,

@@ -38,8 +38,11 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 pub struct MixTrack {
     /// Where in the film it starts.
     pub start: u64,
-    /// How long it lasts in the film, wherever the film ends. A fade-out ends there.
+    /// How long it lasts in the film, wherever the film ends. A fade-out ends there, and there is silence after it.
     pub length: u64,
+    /// How long it is heard, which may be longer or shorter. While it crosses out, what its source has beyond `length`
+    /// goes on.
+    pub lasts: u64,
     /// Where in the source it begins.
     pub in_point: u64,
     /// Source seconds in a second of film, 0.25–4; pitch is kept.
@@ -48,8 +51,12 @@ pub struct MixTrack {
     pub volume: f32,
     /// Rises linearly in amplitude over this long from the start.
     pub fade_in: u64,
-    /// Falls linearly in amplitude over this long to the end. Where both fades meet they multiply.
+    /// Falls linearly in amplitude over this long to the end. Where fades meet they multiply.
     pub fade_out: u64,
+    /// Rises as the sine of a quarter turn over this long from the start.
+    pub cross_in: u64,
+    /// Falls as the cosine of a quarter turn over this long to `lasts`: two tracks that cross so sum to equal power.
+    pub cross_out: u64,
     /// Read from `in_point` on, when the mix gets there.
     pub source: Box<dyn AudioSource>,
 }
@@ -148,9 +155,12 @@ impl Mixer {
 struct Track {
     start: u64,
     end: u64,
+    length: u64,
     volume: f32,
     fade_in: u64,
     fade_out: u64,
+    cross_in: u64,
+    cross_out: u64,
     feed: Feed,
 }
 
@@ -162,8 +172,9 @@ impl Track {
         } else {
             Feed::Stretched(Box::new(Stretch::new(track.source, in_point, track.speed)))
         };
-        let MixTrack { start, length, volume, fade_in, fade_out, .. } = track;
-        Track { start, end: start.saturating_add(length), volume, fade_in, fade_out, feed }
+        let MixTrack { start, length, lasts, volume, fade_in, fade_out, cross_in, cross_out, .. } = track;
+        let end = start.saturating_add(lasts);
+        Track { start, end, length, volume, fade_in, fade_out, cross_in, cross_out, feed }
     }
 
     /// What is heard of it from `from` samples behind its start on.
@@ -172,15 +183,25 @@ impl Track {
             Feed::Direct { source, in_point } => source.read(*in_point + from as i64, out)?,
             Feed::Stretched(stretch) => stretch.read(out)?,
         }
-        let length = self.end - self.start;
+        let lasts = self.end - self.start;
         let (frames, _) = out.as_chunks_mut::<CHANNELS>();
         for (at, frame) in (from..).zip(frames) {
             let mut gain = self.volume;
             if at < self.fade_in {
                 gain *= share(at, self.fade_in);
             }
-            if length - at < self.fade_out {
-                gain *= share(length - at, self.fade_out);
+            let left = self.length.saturating_sub(at);
+            if left < self.fade_out {
+                gain *= share(left, self.fade_out);
+            }
+            if left == 0 && lasts - at > self.cross_out {
+                gain = 0.0;
+            }
+            if at < self.cross_in {
+                gain *= quarter_turn(at, self.cross_in);
+            }
+            if lasts - at < self.cross_out {
+                gain *= quarter_turn(lasts - at, self.cross_out);
             }
             *frame = frame.map(|sample| sample * gain);
         }
@@ -190,6 +211,11 @@ impl Track {
 
 fn share(part: u64, whole: u64) -> f32 {
     (part as f64 / whole as f64) as f32
+}
+
+/// The sine of a part of a quarter turn.
+fn quarter_turn(part: u64, whole: u64) -> f32 {
+    libm::sin(part as f64 / whole as f64 * std::f64::consts::FRAC_PI_2) as f32
 }
 
 /// How a track gets at its source.
@@ -234,7 +260,22 @@ mod tests {
 
     fn track(start: u64, length: u64) -> MixTrack {
         let source = Box::new(Ramp { end: i64::MAX, next: None });
-        MixTrack { start, length, in_point: 0, speed: 1.0, volume: 1.0, fade_in: 0, fade_out: 0, source }
+        let (fade_in, fade_out, cross_in, cross_out) = (0, 0, 0, 0);
+        let lasts = length;
+        let (in_point, speed, volume) = (0, 1.0, 1.0);
+        MixTrack {
+            start,
+            length,
+            lasts,
+            in_point,
+            speed,
+            volume,
+            fade_in,
+            fade_out,
+            cross_in,
+            cross_out,
+            source,
+        }
     }
 
     fn left(tracks: Vec<MixTrack>, length: u64) -> Vec<f32> {
@@ -281,6 +322,50 @@ mod tests {
         assert_eq!(faded(8, 0, 4), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25], "to silence at the end");
         assert_eq!(faded(12, 0, 8)[7..], [0.75, 0.625], "also an end that lies behind the film's");
         assert_eq!(faded(4, 4, 4)[1..5], [0.0, 0.1875, 0.25, 0.1875], "fades that meet multiply");
+    }
+
+    #[test]
+    fn two_tracks_cross_at_equal_power() {
+        struct Level(f32);
+        impl AudioSource for Level {
+            fn read(&mut self, _: i64, out: &mut [f32]) -> Result<(), SourceError> {
+                out.fill(self.0);
+                Ok(())
+            }
+        }
+        let (start, length) = (1000, 4800);
+        let crossing = |level: f32, entering: bool| {
+            let (cross_in, cross_out) = if entering { (length, 0) } else { (0, length) };
+            // The one that is left has ended before: what its source has beyond goes on.
+            let track = if entering {
+                track(start, 10_000)
+            } else {
+                MixTrack { lasts: start + length, ..track(0, 900) }
+            };
+            left(vec![MixTrack { cross_in, cross_out, source: Box::new(Level(level)), ..track }], 8000)
+        };
+        let (leaving, entering) = (crossing(0.5, false), crossing(0.5, true));
+        for at in start..start + length {
+            let [out, into] = [&leaving, &entering].map(|track| f64::from(track[at as usize]));
+            let power = out * out + into * into;
+            assert!((power - 0.25).abs() < 1e-6, "the power at sample {at} is {power}");
+        }
+        assert_eq!((leaving[899], entering[899]), (0.5, 0.0), "before, only the one");
+        assert_eq!(leaving[900..1000], [0.0; 100], "and between its end and the crossing neither");
+        assert_eq!((leaving[5800], entering[5800]), (0.0, 0.5), "after, only the other");
+        let middle = leaving[1000 + 2400];
+        assert!(
+            (middle - 0.5 * std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-6,
+            "3 dB less in the middle: {middle}"
+        );
+    }
+
+    #[test]
+    fn what_has_faded_out_stays_silent_however_long_it_lasts() {
+        let source = Box::new(Ramp { end: i64::MAX, next: None });
+        let mix = left(vec![MixTrack { lasts: 8, fade_out: 2, source, ..track(0, 4) }], 8);
+        assert_eq!(mix[3] * 8192.0, 2.0, "half of the fourth sample");
+        assert_eq!(mix[4..], [0.0; 4], "and nothing after the end");
     }
 
     #[test]

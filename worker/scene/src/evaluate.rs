@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use composition::element::{Element, ElementKind, Span};
 use composition::time::TICKS_PER_SECOND;
-use composition::{Color, Composition, Curve, FrameIndex, FrameRate, Size, Ticks, Visual};
+use composition::{Composition, Curve, FrameIndex, FrameRate, Size, Ticks, Visual};
 
+use crate::crossing::{Chain, Member, Place, chains, settle};
+use crate::frame::{Frame, Item, assemble};
 use crate::look::{Look, Show, TextRaster, Words, backdrop};
-use crate::scene::{Layer, LayerSource, Scene};
+use crate::scene::{Layer, LayerSource, Rect, Scene};
 use crate::sound::{SoundSpan, sound_spans};
 use crate::source::{Picture, SourceFacts};
 
@@ -18,11 +20,11 @@ const DEFAULT_DURATION: Ticks = Ticks(10 * TICKS_PER_SECOND);
 /// A composition ready to be evaluated at any instant. What does not change over time is worked out already.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    canvas: Size,
-    background: Color,
-    backdrop: Option<Layer>,
+    /// What lies behind all elements.
+    ground: Scene,
     /// Back to front.
     players: Vec<Player>,
+    chains: Vec<Chain>,
     sounds: Vec<SoundSpan>,
     duration: Ticks,
     frame_rate: FrameRate,
@@ -39,13 +41,19 @@ pub struct VideoUse {
     pub last: Ticks,
 }
 
-/// An element that is seen from `from` on and before `until`.
+/// An element that is seen.
 #[derive(Debug, Clone, PartialEq)]
 struct Player {
-    from: Ticks,
-    until: Ticks,
-    /// What it shows; of moving pictures, what they show at `from`.
+    element: usize,
+    place: Place,
+    /// Its own time, from its start on and before its end.
+    seen: Range<Ticks>,
+    /// The time of the transition that leaves it, over which it is gone for good.
+    leaving: Option<Range<Ticks>>,
+    /// What it shows; of moving pictures, what they show at its start.
     source: LayerSource,
+    /// Whether no point of its picture lets anything shine through.
+    opaque: bool,
     look: Look,
     /// Source ticks per tick of film; for moving pictures only.
     speed: f64,
@@ -54,17 +62,19 @@ struct Player {
 
 impl Player {
     fn plays_at(&self, instant: Ticks) -> bool {
-        self.from <= instant && instant < self.until
+        match &self.leaving {
+            Some(leaving) if leaving.contains(&instant) => true,
+            Some(leaving) if leaving.end <= instant => false,
+            _ => self.seen.contains(&instant),
+        }
     }
 
     fn source_at(&self, instant: Ticks) -> LayerSource {
         match self.source {
             LayerSource::Video { element, time } => {
-                LayerSource::Video { element, time: time + (instant - self.from).at_speed(self.speed) }
+                LayerSource::Video { element, time: time + (instant - self.seen.start).at_speed(self.speed) }
             }
-            still @ (LayerSource::Image { .. } | LayerSource::BackgroundImage | LayerSource::Text { .. }) => {
-                still
-            }
+            still => still,
         }
     }
 
@@ -87,21 +97,20 @@ impl Stage {
         let canvas = composition.canvas;
         let facts = |index: usize| sources.get(index).copied().flatten();
         let duration = duration(composition, &facts);
-        let mut order: Vec<(i64, Reverse<usize>, Player)> = Vec::new();
-        for (index, element) in composition.elements.iter().enumerate() {
-            let Some(visual) = visual(element).filter(|_| element.visible) else { continue };
-            let Some(player) = facts(index).and_then(|facts| player(canvas, index, element, &facts)) else {
-                continue;
-            };
-            // Of two with one z_index the earlier is in front, so it is painted later.
-            order.push((visual.z_index, Reverse(index), player));
+        let visible = composition.elements.iter().enumerate().filter(|(_, element)| element.visible);
+        let mut players: Vec<Player> =
+            visible.filter_map(|(index, element)| player(canvas, index, element, &facts(index)?)).collect();
+        for transition in &composition.transitions {
+            let left = players.iter_mut().filter(|player| player.element == transition.from);
+            left.for_each(|player| player.leaving = Some(transition.window(&composition.elements)));
         }
-        order.sort_by_key(|(z_index, index, _)| (*z_index, *index));
+        players.sort_by_key(|player| player.place);
+        let behind = background.and_then(|picture| backdrop(canvas, &picture));
+        let layers = behind.into_iter().collect();
         Stage {
-            canvas,
-            background: composition.background.color,
-            backdrop: background.and_then(|picture| backdrop(canvas, &picture)),
-            players: order.into_iter().map(|(_, _, player)| player).collect(),
+            ground: Scene { canvas, background: composition.background.color, layers },
+            players,
+            chains: chains(composition),
             sounds: sound_spans(composition, &facts, duration),
             duration,
             frame_rate: composition.frame_rate,
@@ -122,16 +131,35 @@ impl Stage {
 
     /// The picture of one frame.
     #[must_use]
-    pub fn scene_at(&self, frame: FrameIndex) -> Scene {
-        self.scene_at_instant(self.frame_rate.instant(frame))
+    pub fn frame_at(&self, frame: FrameIndex) -> Frame {
+        self.frame_at_instant(self.frame_rate.instant(frame))
     }
 
     /// The picture at an instant that need not be a frame's, as stills and previews ask for.
     #[must_use]
-    pub fn scene_at_instant(&self, instant: Ticks) -> Scene {
-        let played = self.players.iter().filter_map(|player| player.layer_at(instant));
-        let layers = self.backdrop.iter().cloned().chain(played);
-        Scene { canvas: self.canvas, background: self.background, layers: layers.collect() }
+    pub fn frame_at_instant(&self, instant: Ticks) -> Frame {
+        let crossings: Vec<(&Chain, Place)> =
+            self.chains.iter().filter_map(|chain| Some((chain, chain.place_at(instant)?))).collect();
+        let crosses = |element: usize| crossings.iter().any(|(chain, _)| chain.holds(element));
+        let others = self.players.iter().filter(|player| !crosses(player.element));
+        let others =
+            others.filter_map(|player| Some((player.place, Item::Layers(vec![player.layer_at(instant)?]))));
+        let crossing = crossings.iter().map(|(chain, place)| (*place, self.crossing_at(chain, instant)));
+        let mut items: Vec<(Place, Item)> = others.chain(crossing).collect();
+        items.sort_by_key(|(place, _)| *place);
+        assemble(&self.ground, items.into_iter().map(|(_, item)| item).collect())
+    }
+
+    /// What is seen of elements that go over into each other.
+    fn crossing_at(&self, chain: &Chain, instant: Ticks) -> Item {
+        let Size { width, height } = self.ground.canvas;
+        let members = chain.seen_at(instant).into_iter().flat_map(|seen| {
+            let player = self.players.iter().find(|player| player.element == seen.element);
+            let layers = player.and_then(|player| player.layer_at(instant)).into_iter().collect();
+            let even = player.is_some_and(|player| player.opaque);
+            Member { share: seen.share, layers, even }.veiled(&seen.veils)
+        });
+        settle(members.collect(), Rect::of_size(f64::from(width), f64::from(height)))
     }
 
     /// The instant a still shows: the one asked for, else half of the film, never past its last tick.
@@ -163,9 +191,7 @@ impl Stage {
             || (frames.start.0..frames.end.0).map(|index| self.frame_rate.instant(FrameIndex(index)));
         let source_time = |instant: Ticks| match player.source_at(instant) {
             LayerSource::Video { time, .. } => time,
-            LayerSource::Image { .. } | LayerSource::BackgroundImage | LayerSource::Text { .. } => {
-                Ticks::ZERO
-            }
+            _ => Ticks::ZERO,
         };
         let first = instants().find(|instant| player.plays_at(*instant))?;
         let last = instants().rev().find(|instant| player.plays_at(*instant))?;
@@ -207,7 +233,7 @@ pub(crate) fn span(element: &Element) -> Option<&Span> {
     }
 }
 
-fn visual(element: &Element) -> Option<&Visual> {
+pub(crate) fn visual(element: &Element) -> Option<&Visual> {
     match &element.kind {
         ElementKind::Video(video) => Some(&video.visual),
         ElementKind::Image(image) => Some(&image.visual),
@@ -218,7 +244,19 @@ fn visual(element: &Element) -> Option<&Visual> {
 
 /// What an element shows and when; `None`: never anything.
 fn player(canvas: Size, index: usize, element: &Element, facts: &SourceFacts) -> Option<Player> {
-    let from = element.time;
+    let place = (visual(element)?.z_index, Reverse(index));
+    let lasting = |length: Ticks| element.time..element.time + length;
+    let player = |seen, source, look, opaque| Player {
+        element: index,
+        place,
+        seen,
+        leaving: None,
+        source,
+        opaque,
+        look,
+        speed: 1.0,
+        raster: None,
+    };
     let show = |source, picture: &Picture, visual: &Visual, crop, blur: &Curve<f64>| {
         let (visual, blur) = (visual.clone(), blur.clone());
         Look::of_picture(Show { canvas, source, picture: *picture, visual, crop, blur })
@@ -227,19 +265,19 @@ fn player(canvas: Size, index: usize, element: &Element, facts: &SourceFacts) ->
         (ElementKind::Video(video), SourceFacts::Video { picture, end, .. }) => {
             let source = LayerSource::Video { element: index, time: video.span.in_point };
             let look = show(source, picture, &video.visual, video.crop, &video.blur)?;
-            let until = from + video.span.length(*end);
-            Player { from, until, source, look, speed: video.span.speed, raster: None }
+            let player = player(lasting(video.span.length(*end)), source, look, picture.opaque);
+            Player { speed: video.span.speed, ..player }
         }
         (ElementKind::Image(image), SourceFacts::Image(picture)) => {
             let source = LayerSource::Image { element: index };
             let look = show(source, picture, &image.visual, image.crop, &image.blur)?;
-            Player { from, until: from + image.duration, source, look, speed: 1.0, raster: None }
+            player(lasting(image.duration), source, look, picture.opaque)
         }
         (ElementKind::Text(text), SourceFacts::Text { ink }) => {
-            let until = from + text.duration;
-            let words = Words::new(canvas, index, &text.visual, *ink, &(from..until))?;
+            let seen = lasting(text.duration);
+            let words = Words::new(canvas, index, &text.visual, *ink, &seen)?;
             let (source, raster) = (LayerSource::Text { element: index }, Some(words.raster()));
-            Player { from, until, source, look: Look::of_text(words)?, speed: 1.0, raster }
+            Player { raster, ..player(seen, source, Look::of_text(words)?, false) }
         }
         _ => return None,
     })

@@ -20,7 +20,7 @@ const FULL_BLUR: f64 = 0.05;
 const BLUR_MAX: f64 = 100.0;
 
 /// How many standard deviations beyond its box a blurred layer can still be seen: less than 1/255 is left.
-const BLUR_REACH: f64 = 3.0;
+pub(crate) const BLUR_REACH: f64 = 3.0;
 
 /// Nothing is cut away.
 const UNCROPPED: Crop = Crop { top: 0.0, bottom: 0.0, left: 0.0, right: 0.0 };

@@ -34,6 +34,7 @@ pub(crate) fn film(elements: Vec<Element>) -> Composition {
         },
         background: Background { color: Color::BLACK, image: None },
         elements,
+        transitions: Vec::new(),
         metadata: BTreeMap::new(),
         webhook_url: None,
         priority: 0,

@@ -53,6 +53,17 @@ pub enum LayerSource {
     },
     /// The composition's background image.
     BackgroundImage,
+    /// One pixel of one colour.
+    Solid(Color),
+    /// An image's or text's picture with another colour in its opaque parts; its size is the picture's.
+    Silhouette {
+        /// Index in the composition's `elements`.
+        element: usize,
+        /// The colour.
+        color: Color,
+    },
+    /// What the frame's steps before this one have painted, as large as the canvas.
+    Backdrop,
     /// The pixmap of a text element, premultiplied, drawn as [`crate::Stage::text_raster`] says.
     Text {
         /// Index in the composition's `elements`.
@@ -268,6 +279,9 @@ impl fmt::Display for Layer {
             LayerSource::Video { element, time } => write!(f, "video {element} at {time}")?,
             LayerSource::Image { element } => write!(f, "image {element}")?,
             LayerSource::BackgroundImage => write!(f, "background image")?,
+            LayerSource::Solid(color) => write!(f, "solid {color}")?,
+            LayerSource::Silhouette { element, color } => write!(f, "silhouette of {element} in {color}")?,
+            LayerSource::Backdrop => write!(f, "backdrop")?,
             LayerSource::Text { element } => write!(f, "text {element}")?,
         }
         let (rect, map) = (self.source_rect, self.transform);

@@ -15,7 +15,10 @@ pub struct SoundSpan {
     pub start: Ticks,
     /// How long the element lasts. `fade_out` ends there, also where the film ends sooner.
     pub length: Ticks,
-    /// How long it is heard: `length`, cut at the film's end. Above 0.
+    /// How long it sounds: `length`, or until the transition that leaves it is over. During that transition what its
+    /// source has beyond `length` goes on, unless it has faded out.
+    pub lasts: Ticks,
+    /// How long it is heard: `lasts`, cut at the film's end. Above 0.
     pub heard: Ticks,
     /// Where in the source it begins. Past the source's end there is silence.
     pub in_point: Ticks,
@@ -25,8 +28,13 @@ pub struct SoundSpan {
     pub volume: f64,
     /// Rises linearly from silence over this long from `start`.
     pub fade_in: Ticks,
-    /// Falls linearly to silence over this long, to `start + length`. Where both fades meet they multiply.
+    /// Falls linearly to silence over this long, to `start + length`. Where fades meet they multiply.
     pub fade_out: Ticks,
+    /// How long the transition that enters it takes, from `start` on: it rises as the sine of a quarter turn.
+    pub cross_in: Ticks,
+    /// How long the transition that leaves it takes, to `start + lasts`: it falls as the cosine of a quarter turn, so that
+    /// the power of both together stays the same.
+    pub cross_out: Ticks,
 }
 
 /// The sound of every element that can be heard, in document order.
@@ -44,17 +52,24 @@ pub(crate) fn sound_spans(
         };
         let span = span(element).filter(|span| element.visible && span.volume > 0.0)?;
         let length = span.length(end);
-        let heard = length.min(duration - element.time);
+        let entering = composition.transitions.iter().find(|transition| transition.to == index);
+        let leaving = composition.transitions.iter().find(|transition| transition.from == index);
+        let over = leaving.map(|transition| transition.window(&composition.elements).end);
+        let lasts = over.map_or(length, |over| over - element.time);
+        let heard = lasts.min(duration - element.time);
         (heard > Ticks::ZERO).then_some(SoundSpan {
             element: index,
             start: element.time,
             length,
+            lasts,
             heard,
             in_point: span.in_point,
             speed: span.speed,
             volume: span.volume,
             fade_in: span.fade_in,
             fade_out: span.fade_out,
+            cross_in: entering.map_or(Ticks::ZERO, |transition| transition.duration),
+            cross_out: leaving.map_or(Ticks::ZERO, |transition| transition.duration),
         })
     });
     audible.collect()

@@ -51,13 +51,15 @@ pub struct Picture {
     pub orientation: Orientation,
     /// Width to height of one stored pixel; a 0 in it counts as 1:1.
     pub sample_aspect: (u32, u32),
+    /// Whether no pixel lets anything shine through.
+    pub opaque: bool,
 }
 
 impl Picture {
-    /// An upright picture with square pixels.
+    /// An upright picture with square, opaque pixels.
     #[must_use]
     pub fn upright(width: u32, height: u32) -> Picture {
-        Picture { width, height, orientation: Orientation::UPRIGHT, sample_aspect: (1, 1) }
+        Picture { width, height, orientation: Orientation::UPRIGHT, sample_aspect: (1, 1), opaque: true }
     }
 
     /// Takes stored pixels to shown ones.

@@ -99,8 +99,8 @@ fn composition(element: &mut Reader<'_, '_, '_>, depth: usize) {
     animation::effects(element);
     animation::motions(element, false);
     visual::crop(element);
-    list(element, depth);
-    transition::check(element);
+    let elements = list(element, depth);
+    transition::read(element, &elements);
 }
 
 fn source(element: &mut Reader<'_, '_, '_>) -> SourceUrl {

@@ -1,5 +1,7 @@
 //! What one walk over a document finds: problems and warnings, in the order they are met.
 
+use std::collections::BTreeSet;
+
 use super::ParseOptions;
 use super::nearest::nearest;
 use crate::limits::Limits;
@@ -54,6 +56,20 @@ impl<'o> Report<'o> {
         } else {
             self.further_problems += 1;
         }
+    }
+
+    /// How many problems were met.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len() + self.further_problems
+    }
+
+    /// The list entries below `list` (`/elements`) that something is wrong with.
+    pub(super) fn faulty_entries(&self, list: &str) -> BTreeSet<usize> {
+        let index = |problem: &Problem| {
+            let below = problem.path.strip_prefix(list)?.strip_prefix('/')?;
+            below.split('/').next()?.parse().ok()
+        };
+        self.problems.iter().filter_map(index).collect()
     }
 
     /// Notes a feature that this version does not carry out, unless what holds it was noted already.

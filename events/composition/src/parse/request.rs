@@ -35,7 +35,7 @@ pub(super) fn read(body: &Value, report: &mut Report<'_>) -> Option<Composition>
     let frame_rate = request.defaulted("frame_rate");
     let given_duration = request.optional("duration");
     let elements = element::list(&mut request, 0);
-    transition::check(&mut request);
+    let transitions = transition::read(&mut request, &elements);
     let duration = film::duration(given_duration, &elements);
     film::limits(&mut request, canvas, frame_rate, duration, output.format.is_still());
     snapshot(&mut request, output.snapshot_time, duration);
@@ -47,6 +47,7 @@ pub(super) fn read(body: &Value, report: &mut Report<'_>) -> Option<Composition>
         output,
         background: background(&mut request),
         elements,
+        transitions,
         metadata: metadata(&mut request),
         webhook_url: request.optional("webhook_url"),
         priority: i32::try_from(request.defaulted::<i64>("priority"))

@@ -61,6 +61,7 @@ fn film(text: Text) -> Composition {
         },
         background: Background { color: Color::BLACK, image: None },
         elements: vec![Element { path, id: None, time: Ticks::ZERO, visible: true, kind }],
+        transitions: Vec::new(),
         metadata: BTreeMap::new(),
         webhook_url: None,
         priority: 0,
@@ -108,7 +109,11 @@ fn draw_text(text: Text) -> TextPixmap {
     let (width, height) = scene::box_size(&text.visual, CANVAS);
     let layout = Typesetter::new(fonts()).layout(&text, width, height).expect("the fonts can be read");
     let stage = Stage::new(&film(text), &[Some(SourceFacts::Text { ink: layout.ink })], None);
-    assert_eq!(stage.scene_at(FrameIndex(0)).layers.len(), 1, "the text is seen");
+    assert_eq!(
+        stage.frame_at(FrameIndex(0)).scenes().map(|scene| scene.layers.len()).sum::<usize>(),
+        1,
+        "the text is seen"
+    );
     rasterize(&layout, &stage.text_raster(0).expect("the text is seen"))
 }
 

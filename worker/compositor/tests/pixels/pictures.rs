@@ -28,7 +28,7 @@ pub(crate) fn index(source: &LayerSource) -> usize {
         LayerSource::Video { element, .. }
         | LayerSource::Image { element }
         | LayerSource::Text { element } => element,
-        LayerSource::BackgroundImage => 0,
+        _ => 0,
     }
 }
 

@@ -7,8 +7,13 @@ use super::*;
 use crate::sample::{audio, element, film, image, seconds, span, video, visual, words};
 use crate::scene::{Affine, Rect};
 
-const HD: Picture =
-    Picture { width: 1280, height: 720, orientation: crate::Orientation::UPRIGHT, sample_aspect: (1, 1) };
+const HD: Picture = Picture {
+    width: 1280,
+    height: 720,
+    orientation: crate::Orientation::UPRIGHT,
+    sample_aspect: (1, 1),
+    opaque: true,
+};
 
 fn clip(end: f64) -> SourceFacts {
     SourceFacts::Video { picture: HD, end: seconds(end), has_sound: true }
@@ -24,7 +29,14 @@ fn stage(composition: &Composition, sources: &[Option<SourceFacts>]) -> Stage {
 
 /// The layers' sources at a time, back to front.
 fn sources_at(stage: &Stage, time: f64) -> Vec<LayerSource> {
-    stage.scene_at_instant(seconds(time)).layers.iter().map(|layer| layer.source).collect()
+    stage
+        .frame_at_instant(seconds(time))
+        .into_scene()
+        .expect("one scene")
+        .layers
+        .iter()
+        .map(|layer| layer.source)
+        .collect()
 }
 
 #[test]
@@ -39,7 +51,7 @@ fn of_two_with_one_z_index_the_earlier_is_in_front() {
 #[test]
 fn an_element_is_seen_from_its_time_until_just_before_its_end() {
     let stage = stage(&film(vec![image(1.0, 2.0, visual())]), &[still()]);
-    let seen = |frame| !stage.scene_at(FrameIndex(frame)).layers.is_empty();
+    let seen = |frame| !stage.frame_at(FrameIndex(frame)).into_scene().expect("one scene").layers.is_empty();
     let table = [(29, false), (30, true), (89, true), (90, false)];
     for (frame, visible) in table {
         assert_eq!(seen(frame), visible, "frame {frame}");
@@ -90,7 +102,8 @@ fn a_blurred_picture_just_outside_still_shines_in() {
     if let ElementKind::Image(image) = &mut outside.kind {
         image.blur = 100.0.into();
     }
-    let scene = stage(&film(vec![outside]), &[still()]).scene_at(FrameIndex(0));
+    let scene =
+        stage(&film(vec![outside]), &[still()]).frame_at(FrameIndex(0)).into_scene().expect("one scene");
     let blur = scene.layers[0].blur.expect("it is blurred");
     assert_eq!((blur.sigma, blur.along_u, blur.along_v), (36.0, 1280.0, 720.0), "5 % of 720 lines");
     assert!(
@@ -103,8 +116,10 @@ fn a_blurred_picture_just_outside_still_shines_in() {
 #[test]
 fn the_background_image_covers_the_canvas_behind_all() {
     let composition = film(vec![image(0.0, 5.0, Visual { z_index: -100, ..visual() })]);
-    let scene =
-        Stage::new(&composition, &[still()], Some(Picture::upright(720, 720))).scene_at(FrameIndex(0));
+    let scene = Stage::new(&composition, &[still()], Some(Picture::upright(720, 720)))
+        .frame_at(FrameIndex(0))
+        .into_scene()
+        .expect("one scene");
     assert_eq!(scene.layers[0].source, LayerSource::BackgroundImage, "at the very back");
     assert_eq!(scene.layers[0].transform, Affine::scaling(1280.0, 720.0), "over the whole canvas");
     assert_eq!(
@@ -195,7 +210,7 @@ fn text_is_a_plain_copy_of_its_pixmap() {
         (99, 49, 23, 13),
         "whole pixels and one around"
     );
-    let layer = &stage.scene_at(FrameIndex(0)).layers[0];
+    let layer = &stage.frame_at(FrameIndex(0)).into_scene().expect("one scene").layers[0];
     let expected = Affine { a: 23.0, b: 0.0, c: 0.0, d: 13.0, e: 99.0, f: 49.0 };
     assert_eq!((layer.transform, layer.source_rect), (expected, Rect::of_size(23.0, 13.0)), "pixel by pixel");
 }
@@ -231,6 +246,6 @@ proptest! {
         let stage = stage(&film(vec![image(start, length, visual())]), &[still()]);
         let instant = FrameRate::new(30, 1).expect("a valid rate").instant(FrameIndex(frame));
         let expected = seconds(start) <= instant && instant < seconds(start) + seconds(length);
-        prop_assert_eq!(!stage.scene_at(FrameIndex(frame)).layers.is_empty(), expected);
+        prop_assert_eq!(!stage.frame_at(FrameIndex(frame)).into_scene().expect("one scene").layers.is_empty(), expected);
     }
 }

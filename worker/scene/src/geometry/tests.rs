@@ -6,8 +6,13 @@ use super::*;
 use crate::sample::{CANVAS, UNCROPPED, visual};
 use crate::source::{Orientation, Turn};
 
-const HD: Picture =
-    Picture { width: 1920, height: 1080, orientation: Orientation::UPRIGHT, sample_aspect: (1, 1) };
+const HD: Picture = Picture {
+    width: 1920,
+    height: 1080,
+    orientation: Orientation::UPRIGHT,
+    sample_aspect: (1, 1),
+    opaque: true,
+};
 
 fn placed(picture: &Picture, visual: &Visual) -> Placed {
     place(picture, &UNCROPPED, visual.fit, &still(visual, CANVAS)).expect("something is seen")

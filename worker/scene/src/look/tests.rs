@@ -9,8 +9,13 @@ use crate::sample::{CANVAS, course, element, film, image, seconds, span, video, 
 use crate::scene::Affine;
 use crate::{SourceFacts, Stage};
 
-const HD: Picture =
-    Picture { width: 1280, height: 720, orientation: crate::Orientation::UPRIGHT, sample_aspect: (1, 1) };
+const HD: Picture = Picture {
+    width: 1280,
+    height: 720,
+    orientation: crate::Orientation::UPRIGHT,
+    sample_aspect: (1, 1),
+    opaque: true,
+};
 const INK: Rect = Rect { x: 600.25, y: 340.5, width: 80.0, height: 30.0 };
 
 fn linear(points: &[(f64, f64)]) -> Curve<f64> {
@@ -46,7 +51,7 @@ fn lettering(visual: Visual) -> Stage {
 }
 
 fn layer_at(stage: &Stage, time: f64) -> Option<Layer> {
-    stage.scene_at_instant(seconds(time)).layers.pop()
+    stage.frame_at_instant(seconds(time)).into_scene().expect("one scene").layers.pop()
 }
 
 #[track_caller]
@@ -190,7 +195,7 @@ fn keyframes_do_not_change_the_order() {
     let elements = vec![image(0.0, 9.0, visual()), image(0.0, 9.0, fading), image(0.0, 9.0, visual())];
     let stage = Stage::new(&film(elements), &[Some(SourceFacts::Image(HD)); 3], None);
     let order = |time| {
-        let layers = stage.scene_at_instant(seconds(time)).layers;
+        let layers = stage.frame_at_instant(seconds(time)).into_scene().expect("one scene").layers;
         layers.into_iter().map(|layer| layer.source).collect::<Vec<_>>()
     };
     let images =
@@ -236,7 +241,13 @@ fn text_is_sharpest_where_it_rests_longest() {
 fn text_that_moves_by_whole_pixels_stays_a_copy() {
     let stage = lettering(Visual { y: pixels(&[(1.0, 300.0), (9.0, 540.0)]), ..visual() });
     for frame in [30, 31, 100, 200, 269] {
-        let layer = stage.scene_at(FrameIndex(frame)).layers.pop().expect("it is seen");
+        let layer = stage
+            .frame_at(FrameIndex(frame))
+            .into_scene()
+            .expect("one scene")
+            .layers
+            .pop()
+            .expect("it is seen");
         assert!(is_copy(&layer), "one pixel a frame, frame {frame}: {layer}");
     }
 }
