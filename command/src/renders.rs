@@ -6,7 +6,7 @@ use bus::HintBus;
 use domain::Render;
 use domain::render::{Command, Rejection};
 use event_store::{EventStore, SideRow};
-use events::{RenderId, StreamId};
+use events::{Fault, Recorded, RenderEvent, RenderId, StreamId};
 
 use crate::handler::{Along, ExecuteError, Executed, Folded, Handler, LoadError, Origin};
 use crate::world::World;
@@ -35,6 +35,7 @@ impl Renders {
         ask: impl Fn(&Render) -> Command + Send + Sync,
     ) -> Result<Executed<Render>, RenderError> {
         let executed = self.handler.execute(&StreamId::from(render), origin, along, ask).await?;
+        executed.recorded.iter().for_each(|recorded| log_fault(render, recorded));
         let is_due = |row: &SideRow| matches!(row, SideRow::Enqueue(row) if row.not_before.is_none());
         if executed.rows.iter().any(is_due) {
             self.bus.hint_work();
@@ -49,5 +50,23 @@ impl Renders {
     /// The state of a render now.
     pub(crate) async fn load(&self, render: RenderId) -> Result<Arc<Folded<Render>>, LoadError> {
         self.handler.load(&StreamId::from(render)).await
+    }
+}
+
+/// The operator's line of what a client sees as the job's `error`: `correlation.id` is the `x-request-id` of the answer
+/// that the render was accepted with.
+fn log_fault(render: RenderId, recorded: &Recorded) {
+    let correlation = recorded.correlation_id.as_str();
+    let place = |fault: &Fault| fault.path.clone().unwrap_or_default();
+    match RenderEvent::decode(&recorded.event) {
+        Ok(Some(RenderEvent::RenderFailed(failed))) => {
+            let (code, path) = (failed.fault.code.as_str(), place(&failed.fault));
+            tracing::error!(render.id = %render, correlation.id = correlation, code, path, fault = failed.fault.message, "the render failed");
+        }
+        Ok(Some(RenderEvent::AttemptFailed(failed))) => {
+            let (code, path) = (failed.fault.code.as_str(), place(&failed.fault));
+            tracing::warn!(render.id = %render, correlation.id = correlation, slot = %failed.slot, code, path, fault = failed.fault.message, "an attempt failed");
+        }
+        _ => {}
     }
 }

@@ -3,9 +3,11 @@
 mod cancelling;
 mod idempotency;
 mod limits;
+mod mutated;
 mod policies;
 mod racing;
 mod refusals;
+mod reporting;
 mod service;
 mod starting;
 mod submitting;

@@ -7,6 +7,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use composition::Problem;
 use domain::render::{Command, Rejection};
 use events::{RenderId, StreamId};
 
@@ -67,12 +68,12 @@ pub(super) async fn cancel(
 
 fn refused(error: SubmitError) -> ApiError {
     match error {
-        SubmitError::Invalid(problems) => ApiError::invalid_request(
-            problems
-                .into_iter()
-                .map(|problem| Detail::new(problem.path, problem.code.as_str(), problem.message))
-                .collect(),
-        ),
+        SubmitError::Invalid(problems) => {
+            let first = problems.first().map(|problem| format!("{} {}", problem.path, problem.code));
+            tracing::info!(faults = problems.len(), first, "refused");
+            let detail = |it: Problem| Detail::new(it.path, it.code.as_str(), it.message);
+            ApiError::invalid_request(problems.into_iter().map(detail).collect())
+        }
         SubmitError::Idempotency(error) => key_refused(&error),
         SubmitError::NoSpace(short) => {
             let message = format!("{short}; what was accepted is kept, and goes on when there is room again");
