@@ -5,6 +5,7 @@ mod limits;
 mod projections;
 mod render;
 mod serve;
+mod workspaces;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     /// Look after the read models
     #[command(subcommand)]
     Projections(projections::ProjectionsCommand),
+    /// Look after the workspaces of an installation
+    #[command(subcommand)]
+    Workspaces(workspaces::WorkspacesCommand),
 }
 
 impl Command {
@@ -46,7 +50,9 @@ impl Command {
     pub(crate) fn usual_log(&self) -> &'static str {
         match self {
             Command::Serve(_) => "info",
-            Command::Render(_) | Command::Events(_) | Command::Projections(_) => "warn",
+            Command::Render(_) | Command::Events(_) | Command::Projections(_) | Command::Workspaces(_) => {
+                "warn"
+            }
         }
     }
 }
@@ -93,5 +99,6 @@ pub(crate) async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Render(options) => render::run(options).await,
         Command::Events(command) => events::run(command).await,
         Command::Projections(command) => projections::run(command).await,
+        Command::Workspaces(command) => workspaces::run(command).await,
     }
 }

@@ -17,6 +17,10 @@ mod determinism;
 mod fidelity;
 #[path = "service/first_light.rs"]
 mod first_light;
+#[path = "service/isolation.rs"]
+mod isolation;
+#[path = "service/limits.rs"]
+mod limits;
 #[path = "service/sync.rs"]
 mod sync;
 #[path = "service/transitions.rs"]

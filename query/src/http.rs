@@ -6,6 +6,8 @@
 //! | GET `/v1/renders/{id}/events`, `/v1/events` | [`events`], as streams [`event_stream`] |
 //! | GET `/v1/renders/{id}/deliveries` | [`deliveries`] |
 //! | GET, HEAD `/v1/artifacts/{key}` (signed) | [`artifacts`] |
+//! | GET `/v1/workspace`, `…/usage` | [`workspace`] |
+//! | GET `/v1/api-keys` | [`api_keys`] |
 //! | GET `/v1/capabilities` (no key) | [`capabilities`] |
 //! | GET `/healthz`, `/readyz` (no key) | [`health`] |
 
@@ -23,11 +25,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::documents::Documents;
+use crate::egress::Egress;
 use crate::feed::Feed;
 use crate::http::event_stream::Seats;
 use crate::progress::Progress;
 use crate::read_db::ReadDb;
 
+pub(crate) mod api_keys;
 pub(crate) mod artifacts;
 pub(crate) mod capabilities;
 pub(crate) mod deliveries;
@@ -37,6 +41,7 @@ pub(crate) mod health;
 mod query_string;
 mod range;
 pub(crate) mod renders;
+pub(crate) mod workspace;
 
 /// How long a request waits for the projector to have come as far as the log was when it arrived.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -69,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) heartbeat: Duration,
     pub(crate) jobs: Arc<Progress>,
     pub(crate) deliveries: Arc<Progress>,
+    pub(crate) usage: Arc<Progress>,
+    pub(crate) egress: Arc<Egress>,
     pub(crate) clock: Clock,
     pub(crate) capabilities: serde_json::Value,
     pub(crate) closing: CancellationToken,
@@ -127,6 +134,9 @@ pub(crate) fn router(state: QueryState) -> Router {
         .route("/v1/renders/{id}/deliveries", get(deliveries::list))
         .route("/v1/events", get(events::workspace))
         .route("/v1/artifacts/{*key}", get(artifacts::serve))
+        .route("/v1/workspace", get(workspace::read))
+        .route("/v1/workspace/usage", get(workspace::usage))
+        .route("/v1/api-keys", get(api_keys::list))
         .route("/v1/capabilities", get(capabilities::tell))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

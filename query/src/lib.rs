@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod documents;
+mod egress;
 mod feed;
 mod http;
 pub mod progress;

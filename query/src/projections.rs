@@ -11,6 +11,7 @@ use sqlx::SqliteConnection;
 use thiserror::Error;
 
 pub mod render_jobs;
+pub mod usage;
 pub mod webhook_deliveries;
 
 /// A read model kept from events.

@@ -14,7 +14,11 @@ const FILE: SqliteFile = SqliteFile {
     what: "the read models",
     thread: "read-models",
     synchronous: SqliteSynchronous::Normal,
-    migrations: &[include_str!("read_db/schema.sql"), include_str!("read_db/schema_2.sql")],
+    migrations: &[
+        include_str!("read_db/schema.sql"),
+        include_str!("read_db/schema_2.sql"),
+        include_str!("read_db/schema_3.sql"),
+    ],
 };
 
 /// The read models' database. Clones share connections.

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::documents::Documents;
 use crate::projections::render_jobs::RenderJobs;
+use crate::projections::usage::Usage;
 use crate::projections::{ProjectError, Rebuildable};
 use crate::projector::apply_page;
 use crate::read_db::{self, Checkpoint, ReadDb};
@@ -49,7 +50,8 @@ pub async fn rebuild(
 ) -> Result<Position, RebuildError> {
     let db = ReadDb::open(read_db).await?;
     let render_jobs = RenderJobs::new(Documents::new(Arc::clone(&store), vault));
-    let reached = one(&render_jobs, &store, &db, &mut progress).await?;
+    one(&render_jobs, &store, &db, &mut progress).await?;
+    let reached = one(&Usage, &store, &db, &mut progress).await?;
     db.close().await;
     Ok(reached)
 }

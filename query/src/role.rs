@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::documents::Documents;
+use crate::egress::Egress;
 use crate::feed::Feed;
 use crate::http::event_stream::Seats;
 use crate::http::{self, QueryState};
 use crate::projections::render_jobs::RenderJobs;
+use crate::projections::usage::Usage;
 use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
 use crate::projector::Projector;
 use crate::read_db::ReadDb;
@@ -77,6 +79,8 @@ pub struct QueryRole {
     feed: Arc<Feed>,
     render_jobs: Arc<Projector<RenderJobs>>,
     webhook_deliveries: Arc<Projector<WebhookDeliveries>>,
+    usage: Arc<Projector<Usage>>,
+    egress: Arc<Egress>,
     dispatcher: Dispatcher,
     /// Ends long polls and event streams.
     closing: CancellationToken,
@@ -126,6 +130,7 @@ impl QueryRole {
 
         let render_jobs = RenderJobs::new(documents.clone());
         rebuild::renew(&render_jobs, &store, &db).await?;
+        rebuild::renew(&Usage, &store, &db).await?;
 
         let head = store.head().await?.position;
         let mut transaction = db.write().await?;
@@ -136,6 +141,8 @@ impl QueryRole {
 
         let render_jobs = Arc::new(Projector::new(render_jobs, Arc::clone(&store), db.clone()));
         let webhook_deliveries = Arc::new(Projector::new(deliveries, Arc::clone(&store), db.clone()));
+        let usage = Arc::new(Projector::new(Usage, Arc::clone(&store), db.clone()));
+        let egress = Arc::new(Egress::default());
         let feed = Arc::new(Feed::new(head));
         let closing = CancellationToken::new();
         let state = QueryState::new(http::Parts {
@@ -149,13 +156,25 @@ impl QueryRole {
             heartbeat: options.heartbeat,
             jobs: render_jobs.progress(),
             deliveries: webhook_deliveries.progress(),
+            usage: usage.progress(),
+            egress: Arc::clone(&egress),
             clock: options.clock.clone(),
             capabilities: capabilities(&options),
             closing: closing.clone(),
         });
         let dispatcher =
             Dispatcher::new(Arc::clone(&store), vault, outbound, db, options.clock, options.webhooks);
-        Ok(QueryRole { state, feed, store, render_jobs, webhook_deliveries, dispatcher, closing })
+        Ok(QueryRole {
+            state,
+            feed,
+            store,
+            render_jobs,
+            webhook_deliveries,
+            usage,
+            egress,
+            dispatcher,
+            closing,
+        })
     }
 
     /// The read side's endpoints, without the conventions that hold for all answers.
@@ -173,6 +192,8 @@ impl QueryRole {
         tokio::join!(
             self.render_jobs.run(stop.clone()),
             self.webhook_deliveries.run(stop.clone()),
+            self.usage.run(stop.clone()),
+            self.egress.run(&self.state.db, stop.clone()),
             self.dispatcher.run(rows, stop.clone()),
             self.feed.run(self.store, stop.clone()),
             closed,

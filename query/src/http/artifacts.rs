@@ -3,6 +3,8 @@
 //! An object under a key never changes, so its validator is its key's digest, and caches may keep it for as long as the
 //! link lives.
 
+use std::sync::Arc;
+
 use api::ApiError;
 use api::fresh::is_known;
 use axum::body::Body;
@@ -13,7 +15,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use events::Sha256;
+use events::{RenderId, Sha256, StreamId, StreamVersion, Timestamp};
+use futures_util::TryStreamExt as _;
 use storage::{Grant, Refusal, StorageError};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
@@ -73,8 +76,31 @@ pub(crate) async fn serve(
     };
     answer.set(CONTENT_LENGTH, &length.to_string());
     let object = state.storage.read(&grant.key, first).await.map_err(|error| missing(&error))?;
-    let body = Body::from_stream(ReaderStream::with_capacity(object.bytes.take(length), CHUNK_BYTES));
+    let count = counter(&state, &grant.key, now).await?;
+    let bytes = ReaderStream::with_capacity(object.bytes.take(length), CHUNK_BYTES);
+    let body = Body::from_stream(bytes.inspect_ok(move |chunk| count(chunk.len() as u64)));
     Ok((status, answer.0, body).into_response())
+}
+
+/// Counts bytes as they are sent, on the account of whoever owns the film.
+async fn counter(
+    state: &QueryState,
+    key: &str,
+    now: Timestamp,
+) -> Result<impl Fn(u64) + Send + 'static, ApiError> {
+    let render =
+        key.strip_prefix("renders/").and_then(|rest| rest.split('/').next()?.parse::<RenderId>().ok());
+    let began = match render {
+        Some(render) => state.store.load_after(&StreamId::from(render), StreamVersion(0), 1).await,
+        None => Ok(Vec::new()),
+    };
+    let owner = began.map_err(|error| ApiError::of_store(&error))?.first().map(|first| first.workspace_id);
+    let (egress, (month, _)) = (Arc::clone(&state.egress), now.month());
+    Ok(move |bytes| {
+        if let Some(owner) = owner {
+            egress.add(owner, month, bytes);
+        }
+    })
 }
 
 /// Headers of an answer; a value that can't be one (it holds a control character) is left out.

@@ -36,7 +36,8 @@ pub(crate) async fn ready(State(state): State<QueryState>) -> (StatusCode, Json<
             None
         }
     };
-    let projectors = [("render_jobs", &state.jobs), ("webhook_deliveries", &state.deliveries)];
+    let projectors =
+        [("render_jobs", &state.jobs), ("webhook_deliveries", &state.deliveries), ("usage", &state.usage)];
     let mut lags = serde_json::Map::new();
     for (name, progress) in projectors {
         let lag = head.map(|head| head.saturating_sub(progress.position().0));

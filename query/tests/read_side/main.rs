@@ -13,3 +13,4 @@ mod sealed;
 mod service;
 mod streams;
 mod webhooks;
+mod workspaces;
