@@ -5,6 +5,7 @@ mod limits;
 mod projections;
 mod render;
 mod serve;
+mod sources;
 mod workspaces;
 
 use std::error::Error;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use composition::{Composition, Limits, ParseOptions};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use outbound::Outbound;
+use outbound::{FetchLimits, Outbound};
 use serde_json::json;
 use tokio::runtime::Handle;
-use worker::{Assets, Control, Engine, Failure, Stage};
+use worker::{Assets, AssetsConfig, Control, Engine, Failure, Stage};
 
 use super::serve::{EngineOptions, NetworkOptions};
 
@@ -67,7 +67,10 @@ async fn render(
     let (output, cache) = (options.output.clone(), scratch.join("cache"));
     let working = Arc::clone(&control);
     let work = tokio::task::spawn_blocking(move || {
-        let assets = Assets::open(cache, outbound, runtime, true)?;
+        // The folder lasts as long as this render, and holds no more than it needs.
+        let (kept_bytes_max, limits) = (u64::MAX, FetchLimits::default());
+        let assets = AssetsConfig { folder: cache, kept_bytes_max, limits, local_files: true };
+        let assets = Assets::open(assets, outbound, runtime)?;
         let engine = Engine::open(config, assets)?;
         let planned = |frames| bar.set_length(frames);
         let film = worker::local::render(&engine, composition, &output, slots, &working, &planned);

@@ -22,10 +22,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use worker::engine::EngineWorker;
-use worker::{Assets, Engine, EngineConfig, Worker};
+use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
 
 use super::DataDir;
 use super::limits::LimitOptions;
+use super::sources::SourceOptions;
 use crate::lifecycle::Shutdown;
 
 /// See [`super::Command::Serve`].
@@ -59,6 +60,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     network: NetworkOptions,
+
+    #[command(flatten)]
+    sources: SourceOptions,
 
     #[command(flatten)]
     limits: LimitOptions,
@@ -219,13 +223,14 @@ async fn open_engine(
     let cache = options.data.cache();
     let mut config = options.engine.config(cache.join("work"), String::new())?;
     config.build = build(&config.decoder.executable)?;
+    let sources = options.sources.config(cache);
     let (runtime, handle) = (Handle::current(), Handle::current());
     let (opened, opening) = tokio::sync::oneshot::channel();
     // A thread of its own, because what it starts (the driver's threads, the decoder's zygote) gives way as it does.
     std::thread::Builder::new().name("engine.open".to_owned()).spawn(move || {
         worker::priority::give_way();
         // The receiver is gone only where the service is.
-        drop(opened.send(warm_engine(config, cache, outbound, handle)));
+        drop(opened.send(warm_engine(config, sources, outbound, handle)));
     })?;
     let engine = opening.await?.map_err(|error| error as Box<dyn Error>)?;
     tracing::info!(adapter = engine.adapter_name(), sandbox = ?engine.sandbox(), "the engine is ready");
@@ -234,11 +239,11 @@ async fn open_engine(
 
 fn warm_engine(
     config: EngineConfig,
-    cache: PathBuf,
+    sources: AssetsConfig,
     outbound: Outbound,
     runtime: Handle,
 ) -> Result<Engine, Box<dyn Error + Send + Sync>> {
-    let assets = Assets::open(cache, outbound, runtime, false)?;
+    let assets = Assets::open(sources, outbound, runtime)?;
     let engine = Engine::open(config, assets)?;
     engine.warm_up()?;
     Ok(engine)

@@ -10,7 +10,7 @@ use compositor::{CanvasKind, Gpu, GpuOptions, OpenGpuError};
 use events::job::ProgressStage;
 use events::render::{Artifact, Plan, StoredPart, Timings};
 use events::work::{Fingerprint, Outcome, Slot, WorkOrder};
-use events::{RenderId, Sha256};
+use events::{RenderId, Sha256, WorkspaceId};
 use media::decoder::{DecoderConfig, DecoderHost, SandboxStatus, StartError};
 use scene::{FontError, FontFiles, FontSet};
 use storage::Storage;
@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 
 use crate::assemble::{self, LocalPart};
-use crate::assets::Assets;
+use crate::assets::{Asset, Assets};
 use crate::clock::{Stage, StageClock};
 use crate::control::Control;
 use crate::detail::{PlanDetail, sources};
@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::lease::Performer;
 use crate::objects::Objects;
 use crate::picture::{Studio, render_part, render_still};
-use crate::planning::{Planned, plan};
+use crate::planning::{Planned, blame, plan};
 use crate::prepared::Prepared;
 use crate::scratch::ScratchFile;
 use crate::sound::render_sound;
@@ -188,9 +188,16 @@ impl Engine {
     }
 
     /// Plans a composition.
-    pub(crate) fn plan(&self, composition: Composition, control: &Control) -> Result<Planned, Failure> {
+    pub(crate) fn plan(
+        &self,
+        workspace: WorkspaceId,
+        composition: Composition,
+        control: &Control,
+    ) -> Result<Planned, Failure> {
         let decoder = self.decoder.stopped_by(control.decoders());
-        self.clock.time(Stage::Plan, || plan(composition, &self.assets, &decoder, &self.fonts, control))
+        self.clock.time(Stage::Plan, || {
+            plan(workspace, composition, &self.assets, &decoder, &self.fonts, control)
+        })
     }
 
     /// Renders a part (or the still) to `file`.
@@ -222,31 +229,30 @@ impl Engine {
         self.clock.time(Stage::Sound, || render_sound(prepared, &decoder, control, file))
     }
 
-    /// A planned render made ready, from the cache or anew.
+    /// A planned render made ready, from the cache or anew, its sources held.
     fn prepare(
         &self,
+        workspace: WorkspaceId,
         composition: Composition,
         detail: PlanDetail,
         key: PreparedKey,
         control: &Control,
-    ) -> Result<Arc<Prepared>, Failure> {
+    ) -> Result<InHand, Failure> {
+        let mut assets = Vec::new();
+        for ((url, users), pinned) in sources(&composition).into_iter().zip(&detail.sources) {
+            let asset = self.assets.pinned(workspace, url, pinned.content, control);
+            assets.push(asset.map_err(|failure| blame(failure, &composition, &users))?);
+        }
         let known = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, prepared)) = known().iter().find(|(known, _)| *known == key) {
-            return Ok(Arc::clone(prepared));
+            return Ok(InHand { prepared: Arc::clone(prepared), _assets: assets });
         }
-        let mut files = Vec::new();
-        for ((url, users), pinned) in sources(&composition).into_iter().zip(&detail.sources) {
-            let file =
-                self.assets.pinned(url, pinned.content, control).map_err(|failure| match users.first() {
-                    Some(Some(element)) => failure.at(&composition.elements[*element], "source_url"),
-                    _ => failure.at_field("/background_image_url"),
-                })?;
-            files.push(file);
-        }
+        // A source lies at the same place whenever it is fetched again: its name is the digest of its bytes.
+        let files = assets.iter().map(|asset| asset.path.clone()).collect();
         let (prepared, _warned_when_planned) = Prepared::new(composition, detail, files, &self.fonts)?;
         let prepared = Arc::new(prepared);
         self.keep(key, Arc::clone(&prepared));
-        Ok(prepared)
+        Ok(InHand { prepared, _assets: assets })
     }
 
     fn keep(&self, key: PreparedKey, prepared: Arc<Prepared>) {
@@ -257,6 +263,12 @@ impl Engine {
         }
         kept.push((key, prepared));
     }
+}
+
+/// A prepared render while a slot works on it: its sources are held, so that none makes room for another's.
+struct InHand {
+    prepared: Arc<Prepared>,
+    _assets: Vec<Asset>,
 }
 
 /// An engine that takes orders: storage for what it makes, and a runtime to wait on it.
@@ -282,15 +294,15 @@ impl EngineWorker {
             Slot::Part(index) => {
                 let range = order.plan.as_ref().and_then(|plan| plan.parts.get(index as usize).copied());
                 let range = range.ok_or_else(|| no_plan(order))?;
-                let prepared = self.prepared(order, composition, control)?;
+                let render = self.in_hand(order, composition, control)?;
                 let file = self.engine.scratch_file();
-                self.engine.picture(&prepared, range, control, &file)?;
+                self.engine.picture(&render.prepared, range, control, &file)?;
                 self.stored(order, file, range.count, started, control)
             }
             Slot::Audio => {
-                let prepared = self.prepared(order, composition, control)?;
+                let render = self.in_hand(order, composition, control)?;
                 let file = self.engine.scratch_file();
-                self.engine.sound(&prepared, control, &file)?;
+                self.engine.sound(&render.prepared, control, &file)?;
                 self.stored(order, file, 0, started, control)
             }
             Slot::Assemble => self.assemble(order, &composition, started, control),
@@ -304,7 +316,7 @@ impl EngineWorker {
         started: Instant,
         control: &Control,
     ) -> Result<Outcome, Failure> {
-        let planned = self.engine.plan(composition, control)?;
+        let planned = self.engine.plan(order.workspace, composition, control)?;
         let bytes = serde_json::to_vec(&planned.prepared.detail)
             .map_err(|error| Failure::internal("write the plan", &error))?;
         let detail = self.objects.store_bytes(order, bytes, control)?;
@@ -323,18 +335,19 @@ impl EngineWorker {
         }))
     }
 
-    fn prepared(
+    fn in_hand(
         &self,
         order: &WorkOrder,
         composition: Composition,
         control: &Control,
-    ) -> Result<Arc<Prepared>, Failure> {
+    ) -> Result<InHand, Failure> {
         let plan = order.plan.as_ref().ok_or_else(|| no_plan(order))?;
         let path = self.objects.local(&plan.detail)?;
         let bytes = std::fs::read(path).map_err(|error| Failure::internal("read the plan", &error))?;
         let detail =
             serde_json::from_slice(&bytes).map_err(|error| Failure::internal("read the plan", &error))?;
-        self.engine.prepare(composition, detail, (order.render, plan.detail.sha256), control)
+        let key = (order.render, plan.detail.sha256);
+        self.engine.prepare(order.workspace, composition, detail, key, control)
     }
 
     fn assemble(

@@ -10,7 +10,7 @@ use storage::StorageError;
 use crate::control::Stopped;
 
 /// The end of a slot's work that has no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
     /// Told to stop.
     #[error("{0}")]

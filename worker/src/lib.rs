@@ -9,6 +9,7 @@ pub mod clock;
 pub mod control;
 pub mod cut;
 pub mod detail;
+mod digest;
 pub mod engine;
 pub mod failure;
 mod footage;
@@ -22,7 +23,7 @@ pub mod priority;
 mod scratch;
 mod sound;
 
-pub use assets::Assets;
+pub use assets::{Assets, AssetsConfig};
 pub use clock::{Stage, StageClock};
 pub use control::Control;
 pub use engine::{Engine, EngineConfig, EngineWorker, OpenEngineError};

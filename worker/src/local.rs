@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use composition::Composition;
 use composition::element::ElementKind;
+use events::WorkspaceId;
 use events::render::SubmissionWarning;
 
 use crate::assemble::{self, LocalPart};
@@ -39,9 +40,10 @@ pub fn render(
     control: &Control,
     planned: &(dyn Fn(u64) + Sync),
 ) -> Result<LocalFilm, Failure> {
-    let plan = engine.plan(composition, control)?;
+    // Nobody else's sources are on this machine.
+    let plan = engine.plan(WorkspaceId::new(0), composition, control)?;
     planned(plan.frames);
-    let prepared = Arc::new(plan.prepared);
+    let (prepared, _held_to_the_end) = (Arc::new(plan.prepared), plan.assets);
     let files: Vec<ScratchFile> = plan.parts.iter().map(|_| engine.scratch_file()).collect();
     let sound = plan.audio.then(|| engine.scratch_file());
     // The sound comes first: it is one long piece of work that the parts can run beside.

@@ -2,8 +2,6 @@
 //!
 //! A key holds the lease's token, so what is taken back is never another lease's.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +9,14 @@ use std::time::Duration;
 use events::Sha256;
 use events::render::StoredObject;
 use events::work::{Outcome, WorkOrder, object_key};
-use sha2::Digest as _;
 use storage::{Storage, StorageError};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::control::{Control, Stopped};
+use crate::digest;
 use crate::failure::Failure;
 use crate::scratch::ScratchFile;
-
-/// Bytes digested between two looks at whether to go on.
-const BLOCK: usize = 1 << 18;
 
 /// A worker's way to storage.
 #[derive(Debug)]
@@ -131,20 +126,10 @@ async fn take_back(storage: &dyn Storage, key: &str) {
 /// Digest and length of a file.
 fn digest(file: &Path, control: &Control) -> Result<(Sha256, u64), Failure> {
     let unreadable = |error: std::io::Error| Failure::internal("read what was made", &error);
-    let (mut hasher, mut size) = (sha2::Sha256::new(), 0);
-    let mut file = File::open(file).map_err(unreadable)?;
-    let mut block = vec![0; BLOCK];
-    loop {
-        control.go_on()?;
-        match file.read(&mut block).map_err(unreadable)? {
-            0 => return Ok((Sha256(hasher.finalize().into()), size)),
-            length => {
-                hasher.update(&block[..length]);
-                size += length as u64;
-                control.advance(length as u64);
-            }
-        }
-    }
+    digest::of_file(file, unreadable, |bytes| {
+        control.advance(bytes);
+        Ok(control.go_on()?)
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The plan slot: fetch and probe every source, check that it can play its role, and cut the film.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use composition::element::{ElementKind, SourceUrl};
 use composition::{Composition, Element, Limits};
+use events::WorkspaceId;
 use events::fault::FaultCode;
 use events::job::ProgressStage;
 use events::render::{PartRange, SubmissionWarning};
@@ -24,6 +24,8 @@ use crate::prepared::{Prepared, warning};
 pub struct Planned {
     /// The render, ready for its parts.
     pub prepared: Prepared,
+    /// Its sources. Their files stay while this lives.
+    pub assets: Vec<Asset>,
     /// Frames of the whole film; 1 for a still.
     pub frames: u64,
     /// Seconds; a still's is 0.
@@ -41,6 +43,7 @@ pub struct Planned {
 /// # Errors
 /// Where a source can't be had or can't play its role; the fault names the element.
 pub fn plan(
+    workspace: WorkspaceId,
     composition: Composition,
     assets: &Assets,
     decoder: &DecoderHost,
@@ -48,7 +51,9 @@ pub fn plan(
     control: &Control,
 ) -> Result<Planned, Failure> {
     control.enter(ProgressStage::Downloading);
-    let (detail, files) = pin(&composition, assets, decoder, control)?;
+    let fetch = |url: &SourceUrl| assets.fetch(workspace, url, control);
+    let (detail, assets) = pin(&composition, &fetch, decoder, control)?;
+    let files = assets.iter().map(|asset| asset.path.clone()).collect();
     let mut warnings = suspicions(&composition, &detail);
     let (prepared, set) = Prepared::new(composition, detail, files, fonts)?;
     warnings.extend(set);
@@ -63,56 +68,56 @@ pub fn plan(
         audio: !still && !prepared.stage.sound().is_empty(),
         warnings,
         prepared,
+        assets,
     })
 }
 
 /// Fetches and probes each source once.
 fn pin(
     composition: &Composition,
-    assets: &Assets,
+    fetch: &dyn Fn(&SourceUrl) -> Result<Asset, Failure>,
     decoder: &DecoderHost,
     control: &Control,
-) -> Result<(PlanDetail, Vec<PathBuf>), Failure> {
+) -> Result<(PlanDetail, Vec<Asset>), Failure> {
     let mut detail = PlanDetail {
         sources: Vec::new(),
         elements: vec![None; composition.elements.len()],
         background: None,
     };
-    let mut files = Vec::new();
+    let mut assets = Vec::new();
     for (url, users) in sources(composition) {
         control.go_on()?;
-        let (pinned, file) =
-            probe(url, assets, decoder, control).map_err(|failure| blame(failure, composition, &users))?;
+        let pinned = fetch(url).and_then(|asset| Ok((probe(url, &asset, decoder, control)?, asset)));
+        let (pinned, asset) = pinned.map_err(|failure| blame(failure, composition, &users))?;
         for user in &users {
             check_role(composition, *user, &pinned.probe, url)
                 .map_err(|failure| blame(failure, composition, &[*user]))?;
             match user {
-                Some(element) => detail.elements[*element] = Some(files.len()),
-                None => detail.background = Some(files.len()),
+                Some(element) => detail.elements[*element] = Some(assets.len()),
+                None => detail.background = Some(assets.len()),
             }
         }
         detail.sources.push(pinned);
-        files.push(file);
+        assets.push(asset);
     }
-    Ok((detail, files))
+    Ok((detail, assets))
 }
 
 fn probe(
     url: &SourceUrl,
-    assets: &Assets,
+    asset: &Asset,
     decoder: &DecoderHost,
     control: &Control,
-) -> Result<(PinnedSource, PathBuf), Failure> {
-    let Asset { path, content, size_bytes } = assets.fetch(url, control)?;
-    let file =
-        std::fs::File::open(&path).map_err(|error| Failure::internal("open a fetched source", &error))?;
+) -> Result<PinnedSource, Failure> {
+    let file = std::fs::File::open(&asset.path)
+        .map_err(|error| Failure::internal("open a fetched source", &error))?;
     let probe = decoder.probe(&file).map_err(|error| Failure::of_decoding(&error, &url.redacted()))?;
     control.advance(1);
-    Ok((PinnedSource { content, size_bytes, probe }, path))
+    Ok(PinnedSource { content: asset.content, size_bytes: asset.size_bytes, probe })
 }
 
 /// The fault at its first user's address field.
-fn blame(failure: Failure, composition: &Composition, users: &[Option<usize>]) -> Failure {
+pub(crate) fn blame(failure: Failure, composition: &Composition, users: &[Option<usize>]) -> Failure {
     match users.first().copied().flatten() {
         Some(element) => failure.at(&composition.elements[element], "source_url"),
         None => failure.at_field("/background_image_url"),

@@ -16,6 +16,9 @@ use crate::client::{Failure, Obstacle, Outbound};
 use crate::fetch::download::{Download, Ended, Setback};
 use crate::target;
 
+/// The longest validator that is remembered; what servers send is a digest or a counter.
+const VALIDATOR_BYTES_MAX: usize = 256;
+
 /// Bounds of one fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchLimits {
@@ -56,6 +59,14 @@ pub struct Fetched {
     pub etag: Option<String>,
     /// The media type that the server claims.
     pub content_type: Option<String>,
+}
+
+impl Fetched {
+    /// The validator, where it tells bytes apart and is worth remembering.
+    #[must_use]
+    pub fn validator(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| download::is_strong(etag) && etag.len() <= VALIDATOR_BYTES_MAX)
+    }
 }
 
 /// A fetch that did not happen. The messages name the URL without its secrets, and the reason.

@@ -312,7 +312,7 @@ fn header(response: &Response, name: HeaderName) -> Option<String> {
 }
 
 /// Whether the validator tells bytes apart, not only meanings (RFC 9110 8.8.1).
-fn is_strong(etag: &str) -> bool {
+pub(super) fn is_strong(etag: &str) -> bool {
     etag.starts_with('"')
 }
 
