@@ -128,8 +128,7 @@ impl Engine {
         let decoder = decoder.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let gpu = gpu?;
         let fonts = Arc::new(FontSet::open(Box::new(FontFolder(fonts)))?);
-        let described = format!("{build} {} {}", gpu.fingerprint(), fonts.fingerprint());
-        let fingerprint = Fingerprint(Sha256::of(described.as_bytes()).to_string());
+        let fingerprint = fingerprint([&build, &gpu.fingerprint(), fonts.fingerprint(), decoder.libraries()]);
         Ok(Engine {
             gpu: Mutex::new(gpu),
             gpu_options,
@@ -195,9 +194,8 @@ impl Engine {
         control: &Control,
     ) -> Result<Planned, Failure> {
         let decoder = self.decoder.stopped_by(control.decoders());
-        self.clock.time(Stage::Plan, || {
-            plan(workspace, composition, &self.assets, &decoder, &self.fonts, control)
-        })
+        self.clock
+            .time(Stage::Plan, || plan(workspace, composition, &self.assets, &decoder, &self.fonts, control))
     }
 
     /// Renders a part (or the still) to `file`.
@@ -438,6 +436,12 @@ impl Performer for EngineWorker {
     }
 }
 
+/// Names everything that decides bits: the executables, the adapter, the fonts and the libraries that decode.
+fn fingerprint(parts: [&str; 4]) -> Fingerprint {
+    // Joined by what stands in none of them, so that no two lists read alike.
+    Fingerprint(Sha256::of(parts.join("\n").as_bytes()).to_string())
+}
+
 /// An order that lacks what its slot needs: a fault of ours.
 fn no_plan(order: &WorkOrder) -> Failure {
     let fault = std::io::Error::other(format!("the order for {} has no such part in its plan", order.slot));
@@ -447,4 +451,20 @@ fn no_plan(order: &WorkOrder) -> Failure {
 /// Milliseconds since then.
 fn since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_decides_bits_changes_the_fingerprint() {
+        let parts = ["build", "llvmpipe", "fonts", "5.1.9: avcodec 59.37.100"];
+        for changed in 0..parts.len() {
+            let mut others = parts;
+            others[changed] = "another";
+            assert_ne!(fingerprint(others), fingerprint(parts), "part {changed} has a say");
+        }
+        assert_eq!(fingerprint(parts), fingerprint(parts), "and nothing else has");
+    }
 }

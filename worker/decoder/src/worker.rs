@@ -1,6 +1,7 @@
 //! A worker: confined first, then request after request about one file until the service closes the socket.
 #![expect(unsafe_code, reason = "descriptors by number")]
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
@@ -48,7 +49,7 @@ pub(crate) fn run(limits: WorkerLimits) -> ! {
 
 /// Whatever ends the conversation ends the worker; there is nobody to tell.
 fn serve(channel: &mut Channel, desk: &mut Desk, sandbox: SandboxStatus) {
-    if channel.send(&Reply::Ready(sandbox)).is_err() {
+    if channel.send(&Reply::Ready { sandbox, libraries: libraries() }).is_err() {
         return;
     }
     while let Ok(request) = channel.receive::<Request>(None) {
@@ -61,6 +62,24 @@ fn serve(channel: &mut Channel, desk: &mut Desk, sandbox: SandboxStatus) {
             return;
         }
     }
+}
+
+/// FFmpeg's release, which packages patch without telling the libraries, and the libraries' own versions.
+fn libraries() -> String {
+    // SAFETY: the library returns a static string.
+    let release = unsafe { CStr::from_ptr(ffmpeg::ffi::av_version_info()) };
+    let versions = [
+        ("avutil", ffmpeg::util::version()),
+        ("avcodec", ffmpeg::codec::version()),
+        ("avformat", ffmpeg::format::version()),
+        ("swscale", ffmpeg::software::scaling::version()),
+        ("swresample", ffmpeg::software::resampling::version()),
+    ];
+    // AV_VERSION_INT: major, minor and micro in 16, 8 and 8 bits.
+    let version = |(name, number): (&str, u32)| {
+        format!("{name} {}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff)
+    };
+    format!("{}: {}", release.to_string_lossy(), versions.map(version).join(", "))
 }
 
 /// The file and what has been opened of it.

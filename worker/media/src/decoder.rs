@@ -152,6 +152,7 @@ pub struct DecoderHost {
     zygote: Arc<Zygote>,
     limits: DecoderLimits,
     sandbox: SandboxStatus,
+    libraries: Arc<str>,
     stopper: Stopper,
 }
 
@@ -172,10 +173,10 @@ impl DecoderHost {
                 File::open("/dev/null").map_err(|error| DecodeError::HostFailure(Box::new(error)))?;
             let limits = limits.for_any_size();
             let session = start_session(&zygote, &nothing, (1, NO_PICTURES), limits, &stopper)?;
-            Ok(session.sandbox().clone())
+            Ok((session.sandbox().clone(), session.libraries().into()))
         };
-        let sandbox = try_one().map_err(|source| StartError { executable, source })?;
-        Ok(DecoderHost { zygote, limits, sandbox, stopper })
+        let (sandbox, libraries) = try_one().map_err(|source| StartError { executable, source })?;
+        Ok(DecoderHost { zygote, limits, sandbox, libraries, stopper })
     }
 
     /// The same host, whose decoders from now on end when `stopper` says so.
@@ -188,6 +189,12 @@ impl DecoderHost {
     #[must_use]
     pub fn sandbox(&self) -> &SandboxStatus {
         &self.sandbox
+    }
+
+    /// FFmpeg's release and the version of each library that decodes here: part of what decides every bit.
+    #[must_use]
+    pub fn libraries(&self) -> &str {
+        &self.libraries
     }
 
     /// Finds out what a file is, by its content alone; for media this reads all packets once.
@@ -251,8 +258,20 @@ impl DecoderHost {
         ring: (usize, usize),
         limits: WorkerLimits,
     ) -> Result<Session, DecodeError> {
-        start_session(&self.zygote, file, ring, limits, &self.stopper)
+        let session = start_session(&self.zygote, file, ring, limits, &self.stopper)?;
+        still_the_same(&self.libraries, session.libraries())?;
+        Ok(session)
     }
+}
+
+/// A zygote that died is replaced, and finds the libraries that are installed by then: not the ones that this process
+/// has promised its bits for.
+fn still_the_same(promised: &str, found: &str) -> Result<(), DecodeError> {
+    if promised == found {
+        return Ok(());
+    }
+    let reason = format!("FFmpeg was {promised} and is now {found}: start the service again");
+    Err(DecodeError::HostFailure(reason.into()))
 }
 
 fn start_session(
@@ -287,5 +306,19 @@ impl DecoderLimits {
     fn for_video(&self, track: &VideoTrack) -> WorkerLimits {
         let is_large = u64::from(track.width) * u64::from(track.height) > 1920 * 1088;
         if is_large { self.for_any_size() } else { self.for_sound() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_with_other_libraries_is_refused_with_the_remedy() {
+        assert!(still_the_same("5.1.9: avcodec 59.37.100", "5.1.9: avcodec 59.37.100").is_ok(), "the same");
+        let refusal = still_the_same("5.1.9: avcodec 59.37.100", "5.1.10: avcodec 59.37.100");
+        let refusal = refusal.expect_err("another release");
+        let source = std::error::Error::source(&refusal).expect("a reason").to_string();
+        assert!(source.ends_with("start the service again"), "{source}");
     }
 }

@@ -52,3 +52,21 @@ fn the_service_learns_how_well_its_workers_are_confined() {
     let is_whole = sandbox.landlock == Landlock::Full;
     assert_eq!(sandbox.reason.is_none(), is_whole, "what is missing is explained: {sandbox:?}");
 }
+
+#[test]
+fn the_service_learns_which_libraries_decode() {
+    let output = Command::new("ffmpeg").arg("-version").output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let release = told.split_whitespace().nth(2).unwrap();
+    let libraries = host().libraries().to_owned();
+    assert!(libraries.starts_with(&format!("{release}: ")), "{libraries} is not of release {release}");
+    for library in ["avutil", "avcodec", "avformat", "swscale", "swresample"] {
+        // As in "libavcodec     59. 37.100 / 59. 37.100": built with, then loaded.
+        let line = told.lines().find(|line| line.starts_with(&format!("lib{library} "))).unwrap();
+        let version = line.rsplit('/').next().unwrap().replace(' ', "");
+        assert!(
+            libraries.contains(&format!("{library} {version}")),
+            "{library} {version} is not in {libraries}"
+        );
+    }
+}

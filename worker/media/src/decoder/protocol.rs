@@ -127,7 +127,12 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// Confined and waiting for requests.
-    Ready(SandboxStatus),
+    Ready {
+        /// How well.
+        sandbox: SandboxStatus,
+        /// FFmpeg's release and the version of each of its libraries that was loaded: others may decode to other bits.
+        libraries: String,
+    },
     /// A container with sound or moving pictures.
     Probed {
         /// The best video stream.

@@ -25,6 +25,7 @@ pub(super) struct Session {
     pidfd: Arc<OwnedFd>,
     ring: Ring,
     sandbox: SandboxStatus,
+    libraries: String,
     has_ended: bool,
     stopper: Stopper,
     /// While it runs.
@@ -68,13 +69,16 @@ impl Session {
                 seccomp: false,
                 reason: None,
             },
+            libraries: String::new(),
             has_ended: false,
             stopper: stopper.clone(),
             listed: None,
         };
         session.listed = Some(stopper.list(session.killer()).ok_or(DecodeError::Stopped)?);
         match session.receive(READY_WITHIN)? {
-            Reply::Ready(sandbox) => session.sandbox = sandbox,
+            Reply::Ready { sandbox, libraries } => {
+                (session.sandbox, session.libraries) = (sandbox, libraries);
+            }
             other => return Err(session.unexpected(&other)),
         }
         Ok(session)
@@ -86,6 +90,11 @@ impl Session {
 
     pub(super) fn sandbox(&self) -> &SandboxStatus {
         &self.sandbox
+    }
+
+    /// What it decodes with.
+    pub(super) fn libraries(&self) -> &str {
+        &self.libraries
     }
 
     pub(super) fn killer(&self) -> Killer {
