@@ -51,6 +51,18 @@ pub enum PostError {
     },
 }
 
+impl PostError {
+    /// Why, without the address: that of a webhook is a secret of its owner's, path and all.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            PostError::Forbidden { reason, .. }
+            | PostError::TimedOut { reason, .. }
+            | PostError::Unreachable { reason, .. } => reason,
+        }
+    }
+}
+
 impl Outbound {
     /// Posts `body` and waits at most `timeout` for the answer's status; what comes of its body in that time is kept.
     ///

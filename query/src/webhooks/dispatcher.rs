@@ -202,9 +202,10 @@ impl Dispatcher {
         let attempted_at = self.clock.now();
         let begun = Instant::now();
         let posted = match self.prepare(&delivery, attempted_at).await {
-            Ok(prepared) => {
-                self.post(prepared).await.map_err(|error| (self.verdict(&delivery, None), error.to_string()))
-            }
+            Ok(prepared) => self
+                .post(prepared)
+                .await
+                .map_err(|error| (self.verdict(&delivery, None), error.reason().to_owned())),
             Err(error) => {
                 tracing::error!(delivery.id = %delivery.delivery_id, error = %chain(&error), "a delivery could not be sent");
                 let verdict = match error {
