@@ -14,8 +14,6 @@ PACKAGES := build-essential ca-certificates clang cmake curl git libclang-dev na
 	ffmpeg fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk python3 python3-venv
 BENCH_PACKAGES := wrk
 TEST_PACKAGES := chromium chromium-driver nats-server pgbouncer postgresql sqlite3
-# The reference implementation of Standard Webhooks: a receiver that is not ours.
-PYTHON_PACKAGES := standardwebhooks==1.1.0
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -41,9 +39,9 @@ setup: ## Install what building needs (Debian packages, Rust)
 
 setup-test: setup
 	@$(call install,$(TEST_PACKAGES))
-	@test -x .venv/bin/python3 || { echo "setup: making .venv for the tests' Python packages"; python3 -m venv .venv; }
-	@.venv/bin/python3 -c 'import standardwebhooks' 2>/dev/null || { \
-		echo "setup: installing $(PYTHON_PACKAGES) into .venv"; .venv/bin/pip install --quiet $(PYTHON_PACKAGES); }
+	@cmp -s tests/requirements.txt .venv/installed || { echo "setup: installing the tests' Python packages into .venv"; \
+		python3 -m venv .venv && .venv/bin/pip install --quiet --requirement tests/requirements.txt \
+		&& cp tests/requirements.txt .venv/installed; }
 	@command -v cargo-nextest >/dev/null || { echo "setup: installing cargo-nextest"; \
 		cargo install --quiet --locked cargo-nextest --version 0.9.143; }
 

@@ -1,11 +1,14 @@
 //! The command line: one subcommand per file.
 
+mod doctor;
 mod events;
 mod limits;
+mod listen;
 mod projections;
 mod render;
 mod serve;
 mod sources;
+mod webhooks;
 mod workspaces;
 
 use std::error::Error;
@@ -35,12 +38,19 @@ pub(crate) enum Command {
     Serve(serve::ServeOptions),
     /// Render a composition here and now, without a server
     Render(render::RenderOptions),
+    /// Try everything a service needs on this machine, and say how to mend what is missing
+    Doctor(doctor::DoctorOptions),
     /// Look at the event log
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Receive webhooks here: print them, check their signatures, tell doubles apart
+    Listen(listen::ListenOptions),
     /// Look after the read models
     #[command(subcommand)]
     Projections(projections::ProjectionsCommand),
+    /// Look after webhooks
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Look after the workspaces of an installation
     #[command(subcommand)]
     Workspaces(workspaces::WorkspacesCommand),
@@ -51,9 +61,7 @@ impl Command {
     pub(crate) fn usual_log(&self) -> &'static str {
         match self {
             Command::Serve(_) => "info",
-            Command::Render(_) | Command::Events(_) | Command::Projections(_) | Command::Workspaces(_) => {
-                "warn"
-            }
+            _ => "warn",
         }
     }
 }
@@ -98,8 +106,11 @@ pub(crate) async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Serve(options) => serve::run(options).await,
         Command::Render(options) => render::run(options).await,
+        Command::Doctor(options) => doctor::run(options).await,
         Command::Events(command) => events::run(command).await,
+        Command::Listen(options) => listen::run(options).await,
         Command::Projections(command) => projections::run(command).await,
+        Command::Webhooks(command) => webhooks::run(command).await,
         Command::Workspaces(command) => workspaces::run(command).await,
     }
 }

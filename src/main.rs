@@ -1,7 +1,9 @@
 //! The `framelane` executable: parses its arguments and runs one subcommand.
 
 mod cli;
+mod docs;
 mod lifecycle;
+mod metrics;
 mod telemetry;
 
 use std::process::ExitCode;

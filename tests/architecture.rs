@@ -105,3 +105,20 @@ fn nothing_depends_on_the_executable() {
         assert!(!uses.contains("framelane"), "{package} depends on the executable");
     }
 }
+
+#[test]
+fn no_endpoint_is_served_without_its_description() {
+    let listed = Command::new("git")
+        .args(["ls-files", "command/src", "query/src", "src"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .output()
+        .expect("git lists the files");
+    let listed = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    let sources: Vec<_> = listed.lines().filter(|path| path.ends_with(".rs")).collect();
+    assert!(sources.len() > 30, "this test must see the sources, it saw {} files", sources.len());
+    for path in sources {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("UTF-8");
+        let served = text.contains(".route(") || text.contains("Router::new()");
+        assert!(!served, "{path} makes a router of its own: serve through api::Endpoints, with an Operation");
+    }
+}

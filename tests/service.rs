@@ -9,6 +9,8 @@ mod support;
 mod browser;
 #[path = "service/cancelling.rs"]
 mod cancelling;
+#[path = "service/contract.rs"]
+mod contract;
 #[path = "service/crash.rs"]
 mod crash;
 #[path = "service/determinism.rs"]
@@ -21,6 +23,8 @@ mod first_light;
 mod isolation;
 #[path = "service/limits.rs"]
 mod limits;
+#[path = "service/operator.rs"]
+mod operator;
 #[path = "service/sync.rs"]
 mod sync;
 #[path = "service/transitions.rs"]

@@ -9,12 +9,10 @@ mod workspace;
 
 use std::sync::Arc;
 
-use api::{ApiError, ServiceLimits};
-use axum::Router;
+use api::{ApiError, Endpoints, ServiceLimits};
 use axum::body::Body;
 use axum::extract::FromRef;
 use axum::http::HeaderMap;
-use axum::routing::{delete, patch, post};
 use event_store::EventStore;
 use serde_json::Value;
 
@@ -62,12 +60,12 @@ impl FromRef<State> for Arc<dyn EventStore> {
 }
 
 /// Every endpoint of this role.
-pub(crate) fn router(state: State) -> Router {
-    Router::new()
-        .route(renders::PATH, post(renders::submit))
-        .route("/v1/renders/{id}", delete(renders::cancel))
-        .route(workspace::PATH, patch(workspace::change))
-        .route(api_keys::PATH, post(api_keys::create))
-        .route("/v1/api-keys/{id}", delete(api_keys::revoke))
+pub(crate) fn endpoints(state: State) -> Endpoints {
+    Endpoints::new()
+        .serve(renders::submit_operation(&state), renders::submit)
+        .serve(renders::cancel_operation(), renders::cancel)
+        .serve(workspace::change_operation(&state), workspace::change)
+        .serve(api_keys::create_operation(&state), api_keys::create)
+        .serve(api_keys::revoke_operation(), api_keys::revoke)
         .with_state(state)
 }

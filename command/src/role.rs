@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use api::ServiceLimits;
-use axum::Router;
+use api::{Endpoints, ServiceLimits};
 use bus::{HintBus, WorkService};
 use composition::ParseOptions;
 use event_store::{EventStore, StoreError, Vault};
@@ -142,9 +141,9 @@ impl CommandRole {
         }
     }
 
-    /// The role's endpoints, bare: join them with the other roles' and call [`api::with_conventions`].
-    pub fn router(&self) -> Router {
-        http::router(self.http.clone())
+    /// The role's endpoints: join them with the other roles' and call [`api::with_conventions`].
+    pub fn endpoints(&self) -> Endpoints {
+        http::endpoints(self.http.clone())
     }
 
     /// What answers workers.

@@ -1,12 +1,14 @@
 //! Why a job fails: the codes clients see.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::redact::redact;
 
 /// The job error codes of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "JobErrorCode")]
 pub enum FaultCode {
     /// The source's server refused the connection, spoke bad TLS, or answered 4xx, 5xx or 429 to the end.
     InvalidSource,
@@ -62,7 +64,8 @@ impl FaultCode {
 }
 
 /// A failure as clients see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "JobError")]
 pub struct Fault {
     /// Which kind.
     pub code: FaultCode,

@@ -2,9 +2,11 @@
 //!
 //! Identifiers are made at the edge ([`RenderId::new`] takes the 128 bits); nothing here draws randomness.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use ulid::Ulid;
@@ -63,6 +65,17 @@ macro_rules! ids {
                 let id = Ulid::from_string(rest).map(|ulid| Self(ulid.0)).map_err(|_invalid| fault())?;
                 // One spelling only: lower case and the look-alikes that Crockford allows would be second names.
                 if id.to_string() == text { Ok(id) } else { Err(fault()) }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                // The first of 26 characters holds 3 of the 128 bits.
+                json_schema!({ "type": "string", "pattern": concat!("^", $prefix, "_[0-7][0-9A-HJKMNP-TV-Z]{25}$") })
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
@@ -10,7 +11,7 @@ use crate::id::{RenderId, WorkspaceId};
 use crate::render::{SubmissionWarning, Timings};
 
 /// Render or media task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// A composition to be rendered.
@@ -20,7 +21,7 @@ pub enum JobKind {
 }
 
 /// Where a job is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Foreign media are being copied.
@@ -59,7 +60,7 @@ impl JobStatus {
 }
 
 /// What is being done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProgressStage {
     /// Sources are fetched and probed.
@@ -73,7 +74,7 @@ pub enum ProgressStage {
 }
 
 /// A job as clients see it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Its name.
     pub id: RenderId,
@@ -84,12 +85,15 @@ pub struct Job {
     /// Where it is in its life.
     pub status: JobStatus,
     /// ISO 8601, UTC, milliseconds.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
     /// ISO 8601, UTC, milliseconds.
+    #[schemars(extend("format" = "date-time"))]
     pub updated_at: String,
     /// Which task; `null` for renders.
     pub task_type: Option<String>,
     /// 0–100; never goes down, 100 only when completed.
+    #[schemars(range(max = 100))]
     pub progress_percent: u8,
     /// What is being done; `null` unless processing.
     pub progress_stage: Option<ProgressStage>,
@@ -100,6 +104,7 @@ pub struct Job {
     /// Echoed.
     pub metadata: BTreeMap<String, String>,
     /// ISO 8601; when it became terminal.
+    #[schemars(extend("format" = "date-time"))]
     pub completed_at: Option<String>,
     /// Suspicions about the request.
     pub warnings: Vec<SubmissionWarning>,
@@ -115,7 +120,7 @@ pub struct Job {
 }
 
 /// A request's frame with every default filled in; what the plan finds out is `null` until there is one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolved {
     /// `mp4`, `png`, …
     pub output_format: String,
@@ -132,7 +137,7 @@ pub struct Resolved {
 }
 
 /// A finished film as clients see it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobOutput {
     /// A signed link; made by whoever presents the job.
     pub url: String,

@@ -3,6 +3,7 @@
 //!
 //! `/events`, SSE and NATS all show these. An internal event that tells clients nothing maps to `None`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,8 +19,26 @@ pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 /// The part of it that warnings may take: all else is a few texts of [`crate::redact::TEXT_CHARS_MAX`] at most.
 const WARNINGS_BYTES_MAX: usize = 128 * 1024;
 
+/// Every type of a public event, in the order in which they usually happen.
+pub const TYPES: &[&str] = &[
+    "render.submitted",
+    "render.queued",
+    "render.slot_started",
+    "render.slot_lost",
+    "render.slot_released",
+    "render.planned",
+    "render.phase_changed",
+    "render.progress",
+    "render.part_stored",
+    "render.attempt_failed",
+    "render.cancelled",
+    "render.completed",
+    "render.failed",
+];
+
 /// An event as subscribers see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 pub struct PublicEvent {
     /// The log's event id.
     pub id: EventId,
@@ -30,12 +49,15 @@ pub struct PublicEvent {
     pub version: u64,
     /// `render.submitted`, …
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = TYPES))]
     pub event_type: &'static str,
     /// ISO 8601, UTC, milliseconds.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
     /// The job.
     pub render_id: RenderId,
-    /// In contract words.
+    /// What the type says of it.
+    #[schemars(extend("type" = "object"))]
     pub data: Value,
 }
 

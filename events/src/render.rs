@@ -2,6 +2,7 @@
 //!
 //! What callers write (composition, metadata, URLs) is never in an event: it lies in the documents by digest.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
@@ -111,7 +112,8 @@ pub struct RenderSubmitted {
 }
 
 /// A suspicion about an accepted request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Warning")]
 pub struct SubmissionWarning {
     /// `unknown_field`, `EMPTY_TIMELINE`, …
     pub code: String,
@@ -328,7 +330,7 @@ pub struct Artifact {
 }
 
 /// Where a worker's time went, in milliseconds of wall time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Timings {
     /// Fetching and probing sources.
     pub plan_ms: u64,

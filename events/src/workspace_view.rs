@@ -1,6 +1,7 @@
 //! The one fold from a workspace's events to what its clients see. Answers to requests that change it and to those that
 //! read it both use it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::digest::Sha256;
@@ -45,15 +46,17 @@ pub struct KeyView {
 }
 
 /// A workspace as clients see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Workspace {
     /// Its name in the API.
     pub id: WorkspaceId,
     /// For people.
     pub name: String,
     /// ISO 8601, UTC, milliseconds.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
     /// ISO 8601, UTC, milliseconds: when its settings last changed.
+    #[schemars(extend("format" = "date-time"))]
     pub updated_at: String,
     /// Whether foreign sources are copied into storage first where a request does not say.
     pub ingest_external: bool,
@@ -62,7 +65,7 @@ pub struct Workspace {
 }
 
 /// An API key as clients see it. The key itself is told once, when it is made, and kept nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ApiKey {
     /// Its name in the API.
     pub id: KeyId,
@@ -71,6 +74,7 @@ pub struct ApiKey {
     /// The key's first characters, so that people recognise it.
     pub key_prefix: String,
     /// ISO 8601, UTC, milliseconds.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
 }
 

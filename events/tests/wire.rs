@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use events::job::JobStatus;
 use events::job_view::JobView;
+use events::public_event::{self, PublicEvent};
 use events::workspace_view::WorkspaceView;
 use events::{
     Actor, EncodedEvent, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamId, StreamVersion,
@@ -98,6 +99,18 @@ fn every_version_of_a_workspaces_events_still_means_what_it_meant() {
     let revoked = life.into_iter().chain([recorded(sample("ApiKeyRevoked", 1), 5)]).collect::<Vec<_>>();
     let view = WorkspaceView::fold(&revoked).expect("they decode").expect("a workspace");
     assert_eq!(view.keys, [], "both samples are the same key, and it is gone");
+}
+
+#[test]
+fn the_list_of_public_types_is_what_events_are_shown_as() {
+    let shown: BTreeSet<&str> = RenderEvent::TYPES
+        .iter()
+        .filter_map(|(event_type, version)| {
+            PublicEvent::of(&recorded(sample(event_type, *version), 1)).expect("it decodes")
+        })
+        .map(|event| event.event_type)
+        .collect();
+    assert_eq!(shown, public_event::TYPES.iter().copied().collect());
 }
 
 #[test]

@@ -15,10 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::events::{Position, RenderId};
-use api::ApiError;
-use axum::Router;
+use api::{ApiError, Endpoints};
 use axum::extract::FromRef;
-use axum::routing::get;
 use event_store::EventStore;
 use storage::{LinkSigner, Storage};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +27,7 @@ use crate::egress::Egress;
 use crate::feed::Feed;
 use crate::http::event_stream::Seats;
 use crate::progress::Progress;
+use crate::projections::webhook_deliveries;
 use crate::read_db::ReadDb;
 
 pub(crate) mod api_keys;
@@ -125,22 +124,22 @@ impl FromRef<QueryState> for Arc<dyn EventStore> {
 }
 
 /// All endpoints of the read side.
-pub(crate) fn router(state: QueryState) -> Router {
-    Router::new()
-        .route("/v1/renders", get(renders::list))
-        .route("/v1/renders/{id}", get(renders::read))
-        .route("/v1/renders/{id}/download", get(renders::download))
-        .route("/v1/renders/{id}/events", get(events::history))
-        .route("/v1/renders/{id}/deliveries", get(deliveries::list))
-        .route("/v1/events", get(events::workspace))
-        .route("/v1/artifacts/{*key}", get(artifacts::serve))
-        .route("/v1/workspace", get(workspace::read))
-        .route("/v1/workspace/usage", get(workspace::usage))
-        .route("/v1/api-keys", get(api_keys::list))
-        .route("/v1/capabilities", get(capabilities::tell))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .with_state(state)
+pub(crate) fn endpoints(state: QueryState) -> Endpoints {
+    let endpoints = Endpoints::new()
+        .serve(renders::list_operation(), renders::list)
+        .serve(renders::read_operation(), renders::read)
+        .serve(renders::download_operation(), renders::download)
+        .serve(events::history_operation(), events::history)
+        .serve(deliveries::list_operation(), deliveries::list)
+        .serve(events::workspace_operation(), events::workspace)
+        .serve(artifacts::serve_operation(), artifacts::serve)
+        .serve(workspace::read_operation(), workspace::read)
+        .serve(workspace::usage_operation(), workspace::usage)
+        .serve(api_keys::list_operation(), api_keys::list)
+        .serve(capabilities::tell_operation(), capabilities::tell)
+        .serve(health::alive_operation(), health::alive)
+        .serve(health::ready_operation(), health::ready);
+    webhook_deliveries::hooks().into_iter().fold(endpoints, Endpoints::sends).with_state(state)
 }
 
 /// Reads a render's id from the path. A text that is none names no render: 404, like every render that is not there.
@@ -151,4 +150,23 @@ fn render_id(text: &str) -> Result<RenderId, ApiError> {
 fn no_render(id: impl std::fmt::Display) -> ApiError {
     let id: String = id.to_string().chars().take(64).collect();
     ApiError::not_found(format_args!("render {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_that_are_read_are_those_that_are_described() {
+        for (operation, read) in [
+            (renders::list_operation(), renders::ListParameters::KNOWN),
+            (renders::read_operation(), renders::ReadParameters::KNOWN),
+            (events::history_operation(), events::EventsParameters::KNOWN),
+            (events::workspace_operation(), events::EventsParameters::KNOWN),
+            (deliveries::list_operation(), deliveries::DeliveriesParameters::KNOWN),
+            (api_keys::list_operation(), api_keys::KeysParameters::KNOWN),
+        ] {
+            assert_eq!(operation.query_names(), read);
+        }
+    }
 }

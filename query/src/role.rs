@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ServiceLimits;
-use axum::Router;
+use api::{Endpoints, ServiceLimits};
 use composition::Limits;
 use event_store::{EventStore, OpenError, StoreError, Vault};
 use outbound::Outbound;
@@ -19,6 +18,8 @@ use crate::egress::Egress;
 use crate::feed::Feed;
 use crate::http::event_stream::Seats;
 use crate::http::{self, QueryState};
+use crate::measures::{self, MeasureError, Measures};
+use crate::projections::Projection as _;
 use crate::projections::render_jobs::RenderJobs;
 use crate::projections::usage::Usage;
 use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
@@ -178,8 +179,20 @@ impl QueryRole {
     }
 
     /// The read side's endpoints, without the conventions that hold for all answers.
-    pub fn router(&self) -> Router {
-        http::router(self.state.clone())
+    pub fn endpoints(&self) -> Endpoints {
+        http::endpoints(self.state.clone())
+    }
+
+    /// How the role is doing.
+    ///
+    /// # Errors
+    /// Where log or read models can't be read.
+    pub async fn measure(&self) -> Result<Measures, MeasureError> {
+        let projections = [
+            (RenderJobs::NAME, self.render_jobs.progress()),
+            (WebhookDeliveries::NAME, self.webhook_deliveries.progress()),
+        ];
+        measures::measure(&self.state.store, &self.state.db, projections).await
     }
 
     /// Projects and sends webhooks until it is cancelled; then ends open streams, lets what is in flight land, returns.

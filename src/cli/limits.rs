@@ -47,7 +47,7 @@ impl LimitOptions {
 const SECONDS_MAX: i64 = 100 * 366 * 24 * 60 * 60;
 
 /// Reads a length of time, like `30d`, `36h` or `90min`.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let fault = || format!("{text:?} is no length of time from 1 s on: expected one like 30d, 36h or 90min");
     let span: Span = text.parse().map_err(|_no_span| fault())?;
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_no_calendar| fault())?;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::PatientListener;
+use api::{PatientListener, Peer, ServiceLimits};
+use axum::middleware::from_fn;
 use bus::{HintBus, InProcessBus, WorkBus};
 use clap::Args;
 use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
@@ -20,6 +21,7 @@ use query::{QueryConfig, QueryOptions, QueryRole};
 use storage::{LinkSigner, LocalStorage, Storage};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use worker::engine::EngineWorker;
 use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
@@ -27,7 +29,9 @@ use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
 use super::DataDir;
 use super::limits::LimitOptions;
 use super::sources::SourceOptions;
+use crate::docs;
 use crate::lifecycle::Shutdown;
+use crate::metrics;
 
 /// See [`super::Command::Serve`].
 #[derive(Debug, Args)]
@@ -50,6 +54,10 @@ pub(crate) struct ServeOptions {
     /// The secret webhooks are signed with: whsec_ and 32 bytes of base64; without one, one is made
     #[arg(long, env = "FRAMELANE_WEBHOOK_SECRET", hide_env_values = true, value_name = "SECRET")]
     webhook_secret: Option<String>,
+
+    /// Where /metrics is told to anybody who comes, beside the machine itself; port 0 takes a free one
+    #[arg(long, env = "FRAMELANE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
 
     /// How long a worker's lease lasts without a heartbeat, in milliseconds
     #[arg(long, env = "FRAMELANE_LEASE_TTL_MS", default_value_t = 15_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=600_000))]
@@ -107,6 +115,11 @@ impl EngineOptions {
         self.slots.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
 
+    /// Where the fonts lie.
+    pub(crate) fn fonts(&self) -> &Path {
+        &self.fonts
+    }
+
     pub(crate) fn config(&self, scratch: PathBuf, build: String) -> std::io::Result<EngineConfig> {
         let mut decoder = DecoderConfig::beside_this_executable()?;
         if let Some(executable) = &self.decoder {
@@ -123,10 +136,12 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&data.data_dir)
         .map_err(|error| format!("could not make {}: {error}", data.data_dir.display()))?;
     let shutdown = Shutdown::on_signals()?;
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .map_err(|error| format!("could not listen on {}: {error}", options.listen))?;
+    let listener = bind(options.listen).await?;
     let address = listener.local_addr()?;
+    let metrics_listener = match options.metrics_listen {
+        Some(listen) => Some(bind(listen).await?),
+        None => None,
+    };
     let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
 
     let vault = Arc::new(Vault::open(&data.master_key())?);
@@ -165,7 +180,8 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let query_options = QueryOptions { webhooks, service_limits: limits.clone(), ..QueryOptions::default() };
     let query = QueryRole::open_with(reading, query_options).await?;
 
-    let performer = open_engine(&options, outbound, storage).await?;
+    let engine = open_engine(&options, outbound).await?;
+    let performer = Arc::new(EngineWorker::new(Arc::clone(&engine), storage, Handle::current()));
     let worker = Worker::new(
         WorkerId::new(rand::random()),
         performer,
@@ -177,14 +193,46 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let working = tasks.spawn(worker.run(shutdown.drain.clone(), shutdown.cut.clone()));
     tasks.spawn(command.clone().run(shutdown.cut.clone()));
     tasks.spawn(query.clone().run(shutdown.cut.clone()));
+    let sources = metrics::Sources {
+        store,
+        query: query.clone(),
+        engine,
+        sources: data.cache().join("sources"),
+        slots: options.engine.slots(),
+        requests: metrics::Requests::default(),
+    };
+    if let Some(listener) = metrics_listener {
+        tasks.spawn(tell_metrics(listener, sources.clone(), shutdown.cut.clone()));
+    }
     tasks.close();
-    let router = api::with_conventions(command.router().merge(query.router()), request_id, &limits);
+    let requests = sources.requests.clone();
+    let endpoints = command.endpoints().and(query.endpoints()).and(metrics::endpoints(sources));
+    let endpoints = docs::with_documents(endpoints, &public_url);
+    let router = api::with_conventions(endpoints.into_router(), request_id, &limits)
+        .layer(from_fn(move |request, next| metrics::count(requests.clone(), request, next)));
     tracing::info!(%address, public_url, slots = options.engine.slots(), "listening");
     let listener = PatientListener::new(listener, Duration::from_secs(limits.write_deadline_s));
     serve(listener, router, working, &shutdown).await?;
     tasks.wait().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("could not listen on {address}: {error}"))
+}
+
+/// Answers whoever asks for the metrics at their own address.
+async fn tell_metrics(listener: TcpListener, sources: metrics::Sources, stop: CancellationToken) {
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, "telling metrics"),
+        Err(error) => tracing::warn!(%error, "telling metrics at an unknown address"),
+    }
+    let limits = ServiceLimits::default();
+    let router = api::with_conventions(metrics::open_endpoints(sources).into_router(), request_id, &limits);
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "metrics are told no more");
+    }
 }
 
 /// Answers requests until the worker has drained, then ends what is left of them.
@@ -205,7 +253,8 @@ async fn serve(
         }
     };
     let cut = shutdown.cut.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(drained).into_future();
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(drained).into_future();
     tokio::select! {
         served = serving => served?,
         // Long polls and event streams may last for minutes; nobody waits for them.
@@ -215,16 +264,12 @@ async fn serve(
 }
 
 /// Opens and warms the engine beside the async runtime: drivers and shader compilers block.
-async fn open_engine(
-    options: &ServeOptions,
-    outbound: Outbound,
-    storage: Arc<dyn Storage>,
-) -> Result<Arc<EngineWorker>, Box<dyn Error>> {
+async fn open_engine(options: &ServeOptions, outbound: Outbound) -> Result<Arc<Engine>, Box<dyn Error>> {
     let cache = options.data.cache();
     let mut config = options.engine.config(cache.join("work"), String::new())?;
     config.build = build(&config.decoder.executable)?;
     let sources = options.sources.config(cache);
-    let (runtime, handle) = (Handle::current(), Handle::current());
+    let handle = Handle::current();
     let (opened, opening) = tokio::sync::oneshot::channel();
     // A thread of its own, because what it starts (the driver's threads, the decoder's zygote) gives way as it does.
     std::thread::Builder::new().name("engine.open".to_owned()).spawn(move || {
@@ -234,7 +279,7 @@ async fn open_engine(
     })?;
     let engine = opening.await?.map_err(|error| error as Box<dyn Error>)?;
     tracing::info!(adapter = engine.adapter_name(), sandbox = ?engine.sandbox(), "the engine is ready");
-    Ok(Arc::new(EngineWorker::new(Arc::new(engine), storage, runtime)))
+    Ok(Arc::new(engine))
 }
 
 fn warm_engine(

@@ -107,6 +107,14 @@ impl FontFiles for FontFolder {
     }
 }
 
+/// The fonts below a folder.
+///
+/// # Errors
+/// Where a file is there but can't be read; absent ones are no error.
+pub fn open_fonts(folder: PathBuf) -> Result<FontSet, FontError> {
+    FontSet::open(Box::new(FontFolder(folder)))
+}
+
 impl Engine {
     /// Opens GPU, decoder and fonts, side by side.
     ///
@@ -127,7 +135,7 @@ impl Engine {
         });
         let decoder = decoder.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let gpu = gpu?;
-        let fonts = Arc::new(FontSet::open(Box::new(FontFolder(fonts)))?);
+        let fonts = Arc::new(open_fonts(fonts)?);
         let fingerprint = fingerprint([&build, &gpu.fingerprint(), fonts.fingerprint(), decoder.libraries()]);
         Ok(Engine {
             gpu: Mutex::new(gpu),
@@ -156,6 +164,11 @@ impl Engine {
     #[must_use]
     pub fn sandbox(&self) -> &SandboxStatus {
         self.decoder.sandbox()
+    }
+
+    /// What reads media.
+    pub(crate) fn decoder(&self) -> &DecoderHost {
+        &self.decoder
     }
 
     /// The GPU's name, for people.

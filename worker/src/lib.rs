@@ -22,10 +22,11 @@ pub mod prepared;
 pub mod priority;
 mod scratch;
 mod sound;
+pub mod trial;
 
 pub use assets::{Assets, AssetsConfig};
-pub use clock::{Stage, StageClock};
+pub use clock::{BOUNDS_S, Stage, StageClock, StageTimes};
 pub use control::Control;
-pub use engine::{Engine, EngineConfig, EngineWorker, OpenEngineError};
+pub use engine::{Engine, EngineConfig, EngineWorker, OpenEngineError, open_fonts};
 pub use failure::Failure;
 pub use lease::{Performer, Worker};

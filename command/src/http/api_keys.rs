@@ -3,7 +3,7 @@
 //! A key is shown once, in the answer that makes it, and kept as a digest. A caller may revoke the key it comes with; the
 //! last key of a workspace stays, because nobody could make another.
 
-use api::{ApiError, Caller, RequestId};
+use api::{Answer, ApiError, Caller, Code, Operation, RequestId, Shape};
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,12 +12,14 @@ use axum::{Extension, Json};
 use events::KeyId;
 use events::render::SubmissionWarning;
 use events::workspace_view::ApiKey;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 use super::State;
 use super::fields::Fields;
-use super::request::{idempotency_key, mark_replayed, origin};
-use super::workspace::{failed, refused};
+use super::request::{idempotency_key, mark_replayed, once, origin, replayed, traced};
+use super::workspace::{failed, name_schema, refused};
 use crate::idempotency::Idempotency;
 use crate::workspaces::requests::MadeKey;
 
@@ -25,7 +27,7 @@ use crate::workspaces::requests::MadeKey;
 pub(super) const PATH: &str = "/v1/api-keys";
 
 /// A key that was asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct NewApiKey {
     #[serde(flatten)]
     about: ApiKey,
@@ -35,6 +37,21 @@ pub(super) struct NewApiKey {
     /// Suspicions about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<SubmissionWarning>,
+}
+
+pub(super) fn create_operation(state: &State) -> Operation {
+    let body =
+        json!({ "type": "object", "required": ["name"], "properties": { "name": name_schema(state) } });
+    let operation = Operation::post(PATH, "create_api_key", "Make an API key")
+        .tag("Workspace")
+        .takes("What it is called.", body)
+        .answers(Answer::json::<NewApiKey>(201, "The new key, shown this once.").with("Cache-Control"))
+        .answers(replayed(
+            Answer::json::<NewApiKey>(200, "This request has made a key before: the answer without `key`.")
+                .with("Cache-Control"),
+        ))
+        .refuses(&[Code::InvalidRequest, Code::Conflict]);
+    once(traced(operation), state)
 }
 
 pub(super) async fn create(
@@ -66,6 +83,16 @@ pub(super) async fn create(
         mark_replayed(&mut response);
     }
     Ok(response)
+}
+
+pub(super) fn revoke_operation() -> Operation {
+    let operation = Operation::delete("/v1/api-keys/{id}", "revoke_api_key", "Revoke an API key")
+        .tag("Workspace")
+        .text("It opens nothing from now on, not even if it is the key that this request comes with. The last key stays.")
+        .path("id", "The key's name, not the key itself.", Shape::of::<KeyId>())
+        .answers(Answer::empty(204, "It is revoked."))
+        .refuses(&[Code::NotFound, Code::Conflict]);
+    traced(operation)
 }
 
 pub(super) async fn revoke(

@@ -1,10 +1,12 @@
 //! What every request that changes something carries besides its body: who is behind it, and an Idempotency-Key.
 
-use api::{ApiError, Caller, Detail, RequestId};
+use api::{Answer, ApiError, Caller, Code, Detail, Operation, RequestId};
 use axum::Extension;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
+use serde_json::json;
 
+use super::State;
 use crate::handler::Origin;
 use crate::idempotency::IdempotencyError;
 
@@ -12,6 +14,32 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// W3C Trace Context 3.2.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// An operation whose events remember where they come from.
+pub(super) fn traced(operation: Operation) -> Operation {
+    operation.header(
+        "traceparent",
+        "W3C Trace Context: what follows from the request is linked to it.",
+        json!({ "type": "string" }),
+    )
+}
+
+/// An operation that does its work once for each Idempotency-Key.
+pub(super) fn once(operation: Operation, state: &State) -> Operation {
+    operation
+        .header(
+            "Idempotency-Key",
+            "The same key with the same body gives the same answer, however often and however concurrently it is sent; with \
+             another body it is a conflict. It is kept for a day, or as `service_limits` of the capabilities say.",
+            json!({ "type": "string", "minLength": 1, "maxLength": state.limits.idempotency_key_chars_max }),
+        )
+        .refuses(&[Code::Conflict, Code::InvalidRequest])
+}
+
+/// The answer to a request that was sent before.
+pub(super) fn replayed(answer: Answer) -> Answer {
+    answer.with("Idempotent-Replayed")
+}
 
 /// On whose behalf the request's command is given.
 pub(super) fn origin(

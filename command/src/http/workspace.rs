@@ -1,6 +1,6 @@
 //! `PATCH /v1/workspace`: the settings of the caller's workspace.
 
-use api::{ApiError, Caller, Detail, RequestId};
+use api::{Answer, ApiError, Caller, Code, Detail, Operation, RequestId};
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::HeaderMap;
@@ -9,12 +9,13 @@ use composition::ParseOptions;
 use domain::workspace::{Command, Rejection};
 use events::render::SubmissionWarning;
 use events::workspace_view::Workspace;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::State;
 use super::fields::Fields;
-use super::request::origin;
+use super::request::{origin, traced};
 use crate::handler::ExecuteError;
 use crate::workspaces::requests::{RequestError, WorkspaceError};
 
@@ -24,13 +25,45 @@ pub(super) const PATH: &str = "/v1/workspace";
 const CONCURRENCY_MAX: u32 = 10_000;
 
 /// A workspace after its settings were changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ChangedWorkspace {
     #[serde(flatten)]
     workspace: Workspace,
     /// Suspicions about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<SubmissionWarning>,
+}
+
+pub(super) fn change_operation(state: &State) -> Operation {
+    let body = json!({
+        "type": "object",
+        "x-order": ["name", "ingest_external", "concurrency"],
+        "properties": {
+            "name": name_schema(state),
+            "ingest_external": {
+                "type": "boolean",
+                "description": "Whether foreign sources are copied into storage first where a request does not say.",
+            },
+            "concurrency": {
+                "type": ["integer", "null"], "minimum": 1, "maximum": CONCURRENCY_MAX, "x-extension": true,
+                "description": "How many renders may be in work at once; `null`: as many as the installation allows.",
+            },
+        },
+    });
+    let operation = Operation::patch(PATH, "change_workspace", "Change the settings of the workspace")
+        .tag("Workspace")
+        .takes("What is to change; what is left out stays.", body)
+        .answers(Answer::json::<ChangedWorkspace>(200, "The workspace as it is now."))
+        .refuses(&[Code::InvalidRequest]);
+    traced(operation)
+}
+
+/// What names for people may be.
+pub(super) fn name_schema(state: &State) -> Value {
+    json!({
+        "type": "string", "minLength": 1, "maxLength": state.limits.name_chars_max,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$", "description": "For people.",
+    })
 }
 
 pub(super) async fn change(

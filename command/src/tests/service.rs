@@ -102,7 +102,8 @@ impl Service {
         let bus = Arc::new(RecordingBus::default());
         let disk = Arc::new(StillDisk::default());
         let role = role_over(&store, &storage, &bus, &world, &disk, limits.clone());
-        let router = api::with_conventions(role.router(), || "made-here".to_owned(), &limits);
+        let router =
+            api::with_conventions(role.endpoints().into_router(), || "made-here".to_owned(), &limits);
         Service { role, store, storage, world, bus, disk, router, _folder: folder }
     }
 

@@ -9,13 +9,88 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use event_store::StoreError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// When to come back to a service without space: somebody has to make some.
 pub const FULL_RETRY_S: u32 = 30;
 
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $word:literal, $status:ident;)*) => {
+        /// What a refusal is, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+        #[schemars(rename = "ErrorCode")]
+        pub enum Code {$(
+            $(#[doc = $doc])+
+            #[serde(rename = $word)]
+            $name,
+        )*}
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$name),*];
+
+            /// The wire's word.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {$(Code::$name => $word,)*}
+            }
+
+            /// The HTTP code it comes with.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self {$(Code::$name => StatusCode::$status,)*}
+            }
+
+            /// What it means.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {$(Code::$name => concat!($($doc),+).trim_ascii(),)*}
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request can't be understood.
+    BadRequest = "bad_request", BAD_REQUEST;
+    /// The body is not JSON; the message names line and column.
+    MalformedJson = "malformed_json", BAD_REQUEST;
+    /// There is no valid API key; one answer for a missing, misspelt, unknown and revoked one.
+    Unauthorized = "unauthorized", UNAUTHORIZED;
+    /// Who asks is not allowed to, whoever they are.
+    Forbidden = "forbidden", FORBIDDEN;
+    /// It does not exist, or belongs to another workspace.
+    NotFound = "not_found", NOT_FOUND;
+    /// The path exists, with other methods; the header `Allow` lists them.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// The request is sound, and what it is about is in another state.
+    Conflict = "conflict", CONFLICT;
+    /// It was there, and will not be again.
+    Gone = "gone", GONE;
+    /// The body is larger than the endpoint takes.
+    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE;
+    /// The body is said to be something else than JSON.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
+    /// The range lies beyond the file's end; the header `Content-Range` tells its size.
+    RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE;
+    /// The request has faults; `details` names all of them at once.
+    InvalidRequest = "invalid_request", UNPROCESSABLE_ENTITY;
+    /// Too many requests; the header `Retry-After` says when to come again.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS;
+    /// Address and headers together are larger than the service takes.
+    HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE;
+    /// The HTTP status says why.
+    Refused = "refused", BAD_REQUEST;
+    /// Ours; the header `x-request-id` names the request in the server's log.
+    Internal = "internal", INTERNAL_SERVER_ERROR;
+    /// Ours, and passing: the service is starting, stopping or short of space.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE;
+}
+
 /// One fault of a request, where it is and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ErrorDetail")]
 pub struct Detail {
     /// JSON pointer (RFC 6901) into the body, or the name of a query parameter or header; never empty.
     pub path: String,
@@ -39,22 +114,18 @@ pub struct ApiError(Box<Refusal>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Refusal {
+    /// The code's own, except where only a bare status is known.
     status: StatusCode,
-    code: &'static str,
+    code: Code,
     message: String,
     details: Vec<Detail>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError(Box::new(Refusal {
-            status,
-            code,
-            message: message.into(),
-            details: Vec::new(),
-            header: None,
-        }))
+    fn new(code: Code, message: impl Into<String>) -> ApiError {
+        let (status, message) = (code.status(), message.into());
+        ApiError(Box::new(Refusal { status, code, message, details: Vec::new(), header: None }))
     }
 
     fn header(mut self, name: HeaderName, value: HeaderValue) -> ApiError {
@@ -66,19 +137,14 @@ impl ApiError {
     #[must_use]
     pub fn malformed_json(error: &serde_json::Error) -> ApiError {
         // serde_json's text ends with "at line L column C" wherever it knows the place.
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_json",
-            format!("the body is not valid JSON: {error}"),
-        )
+        ApiError::new(Code::MalformedJson, format!("the body is not valid JSON: {error}"))
     }
 
     /// 401 `unauthorized`: one text for a missing, misspelt, unknown and revoked key, so that it tells nothing apart.
     #[must_use]
     pub fn unauthorized() -> ApiError {
         ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
+            Code::Unauthorized,
             "this endpoint needs a valid API key in the header `Authorization: Bearer fl_live_…`",
         )
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -87,39 +153,39 @@ impl ApiError {
     /// 403 `forbidden`: who asks is not allowed to, whoever they are.
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> ApiError {
-        ApiError::new(StatusCode::FORBIDDEN, "forbidden", message)
+        ApiError::new(Code::Forbidden, message)
     }
 
     /// 404 `not_found`: `what` does not exist, or belongs to another workspace.
     #[must_use]
     pub fn not_found(what: impl fmt::Display) -> ApiError {
-        ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
+        ApiError::new(Code::NotFound, format!("there is no {what}"))
     }
 
     /// 405 `method_not_allowed`: the path exists, with other methods.
     #[must_use]
     pub fn method_not_allowed(method: &str, path: &str) -> ApiError {
         let message = format!("{path} does not take {method}; the header Allow lists what it takes");
-        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+        ApiError::new(Code::MethodNotAllowed, message)
     }
 
     /// 409 `conflict`: the request is sound, and what it is about is in another state.
     #[must_use]
     pub fn conflict(message: impl Into<String>) -> ApiError {
-        ApiError::new(StatusCode::CONFLICT, "conflict", message)
+        ApiError::new(Code::Conflict, message)
     }
 
     /// 410 `gone`: it was there, and will not be again.
     #[must_use]
     pub fn gone(message: impl Into<String>) -> ApiError {
-        ApiError::new(StatusCode::GONE, "gone", message)
+        ApiError::new(Code::Gone, message)
     }
 
     /// 413 `payload_too_large`: the body has more than `max_bytes`.
     #[must_use]
     pub fn payload_too_large(max_bytes: usize) -> ApiError {
         let message = format!("the body is larger than {max_bytes} bytes, the most this endpoint takes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
+        ApiError::new(Code::PayloadTooLarge, message)
     }
 
     /// 415 `unsupported_media_type`: the body is said to be something else than JSON.
@@ -127,7 +193,7 @@ impl ApiError {
     pub fn unsupported_media_type(found: &str) -> ApiError {
         let found: String = found.chars().take(100).collect();
         let message = format!("the body's Content-Type is {found:?}; this endpoint takes application/json");
-        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+        ApiError::new(Code::UnsupportedMediaType, message)
     }
 
     /// 422 `invalid_request`: all faults at once.
@@ -137,7 +203,7 @@ impl ApiError {
             [only] => format!("{}: {}", only.path, only.message),
             all => format!("the request has {} faults; `details` names each", all.len()),
         };
-        let mut error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message);
+        let mut error = ApiError::new(Code::InvalidRequest, message);
         error.0.details = details;
         error
     }
@@ -145,7 +211,7 @@ impl ApiError {
     /// 429 `rate_limited`: try again after `retry_after_s` seconds.
     #[must_use]
     pub fn rate_limited(message: impl Into<String>, retry_after_s: u32) -> ApiError {
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+        ApiError::new(Code::RateLimited, message)
             .header(header::RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 
@@ -155,22 +221,24 @@ impl ApiError {
         let message = format!(
             "the address and the headers have more than {max_bytes} bytes, the most this service takes"
         );
-        ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+        ApiError::new(Code::HeadersTooLarge, message)
     }
 
     /// What a bare status says, where nothing more is known: `bad_request`, `range_not_satisfiable`, …
     #[must_use]
     pub fn of_status(status: StatusCode) -> ApiError {
         let (code, message) = match status {
-            StatusCode::BAD_REQUEST => ("bad_request", "the request can't be understood"),
+            StatusCode::BAD_REQUEST => (Code::BadRequest, "the request can't be understood"),
             StatusCode::RANGE_NOT_SATISFIABLE => (
-                "range_not_satisfiable",
+                Code::RangeNotSatisfiable,
                 "the range lies beyond the end; the header Content-Range tells the size",
             ),
-            status if status.is_server_error() => ("internal", "something failed on the server"),
-            _ => ("refused", "the request was refused; the HTTP status says why"),
+            status if status.is_server_error() => (Code::Internal, "something failed on the server"),
+            _ => (Code::Refused, "the request was refused; the HTTP status says why"),
         };
-        ApiError::new(status, code, message)
+        let mut error = ApiError::new(code, message);
+        error.0.status = status;
+        error
     }
 
     /// 500 `internal`: ours. Logs the error with its causes, once, here; the caller sees the request id only.
@@ -178,8 +246,7 @@ impl ApiError {
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
         tracing::error!(error = %chain(error), "a request failed");
         ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
+            Code::Internal,
             "something failed on the server; the header x-request-id names this request in its log",
         )
     }
@@ -188,18 +255,14 @@ impl ApiError {
     #[must_use]
     pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> ApiError {
         tracing::warn!(error = %chain(error), "a request came while the service could not answer");
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "the service can't answer now; try again",
-        )
-        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        ApiError::new(Code::Unavailable, "the service can't answer now; try again")
+            .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     /// 503 `unavailable`, because of what everyone asks of the service and not of this request: it passes by itself.
     #[must_use]
     pub fn busy(message: impl Into<String>, retry_after_s: u32) -> ApiError {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+        ApiError::new(Code::Unavailable, message)
             .header(header::RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 
@@ -234,7 +297,7 @@ impl From<Detail> for ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.0.status.as_u16(), self.0.code, self.0.message)
+        write!(f, "{} {}: {}", self.status().as_u16(), self.0.code.as_str(), self.0.message)
     }
 }
 
@@ -243,8 +306,8 @@ impl std::error::Error for ApiError {}
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Refusal { status, code, message, details, header } = *self.0;
-        let envelope = Envelope { error: Body { code, message: &message, details: &details } };
-        let mut response = (status, Json(envelope)).into_response();
+        let mut response =
+            (status, Json(Envelope { error: Body { code, message, details } })).into_response();
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
         }
@@ -252,16 +315,23 @@ impl IntoResponse for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'e> {
-    error: Body<'e>,
+/// The body of every refusal.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(crate) struct Envelope {
+    pub(crate) error: Body,
 }
 
-#[derive(Serialize)]
-struct Body<'e> {
-    code: &'e str,
-    message: &'e str,
-    details: &'e [Detail],
+/// What was refused and why.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ErrorBody")]
+pub(crate) struct Body {
+    /// For programs.
+    pub(crate) code: Code,
+    /// For people: what was given, what is allowed.
+    pub(crate) message: String,
+    /// Every fault of the request; empty where `code` and `message` say all there is.
+    pub(crate) details: Vec<Detail>,
 }
 
 /// An error and its causes in one line.

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
@@ -24,6 +25,16 @@ impl PatientListener {
     #[must_use]
     pub fn new(listener: TcpListener, write_deadline: Duration) -> PatientListener {
         PatientListener { listener, write_deadline }
+    }
+}
+
+/// Who a connection is from, for handlers: `ConnectInfo<Peer>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, PatientListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, PatientListener>) -> Peer {
+        Peer(*stream.remote_addr())
     }
 }
 

@@ -33,6 +33,7 @@ pub use length::Length;
 pub use limits::Limits;
 pub use parse::{CONTRACT_VERSION, ParseOptions, Parsed, nearest, parse};
 pub use problem::{Problem, ProblemCode};
+pub use schema::json::{RENDER_REQUEST, json_schemas};
 pub use time::{FrameIndex, FrameRate, Ticks};
 pub use transition::{Transition, TransitionKind};
 pub use warning::{Warning, WarningCode};

@@ -6,7 +6,9 @@
 pub mod animation;
 pub mod describe;
 pub mod element;
+pub mod json;
 pub mod kind;
+mod meaning;
 pub mod request;
 pub mod task;
 

@@ -18,16 +18,18 @@ pub mod sqlite_file;
 pub mod store;
 pub mod subscription;
 pub mod vault;
+pub mod webhook_secret;
 
 pub use audit::{Verdict, verify};
 pub use documents::{ReadDocumentError, read_document, seal_document};
 pub use memory::MemoryStore;
 pub use postgres::{OpenPostgresError, PostgresOptions, PostgresStore, Route};
 pub use sqlite::SqliteStore;
-pub use sqlite_file::{OpenError, SqliteFile};
+pub use sqlite_file::{OpenError, SqliteFile, library_version};
 pub use store::{
-    ApiKeyRow, Append, AppendError, EventStore, Guard, Head, IdempotencyRow, IdempotencyScope, LeaseKey,
-    LeaseRow, NewQueueRow, QueueRow, SideRow, StoreError, StreamAppend, WorkspaceLoad,
+    ApiKeyRow, Append, AppendError, Census, EventStore, Guard, Head, IdempotencyRow, IdempotencyScope,
+    LeaseKey, LeaseRow, NewQueueRow, QueueRow, SideRow, StoreError, StreamAppend, WorkspaceLoad,
 };
 pub use subscription::Subscription;
 pub use vault::{Vault, VaultError, WorkspaceKey};
+pub use webhook_secret::{WebhookSecretError, replace_webhook_secret, webhook_secrets};

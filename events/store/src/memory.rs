@@ -18,8 +18,8 @@ use crate::chain;
 use crate::sequencer::advance;
 use crate::sequencer::batch::{Known, LeaseEnd, lease_end};
 use crate::store::{
-    ApiKeyRow, Append, AppendError, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey, LeaseRow,
-    QueueRow, SideRow, StoreError, WorkspaceLoad,
+    ApiKeyRow, Append, AppendError, Census, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey,
+    LeaseRow, QueueRow, SideRow, StoreError, WorkspaceLoad,
 };
 
 /// A log in memory.
@@ -351,6 +351,19 @@ impl EventStore for MemoryStore {
             concurrency: tables.concurrency.get(&workspace).copied(),
         });
         Ok(loaded.collect())
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        let now = (self.clock)();
+        let tables = self.tables();
+        let begun = tables.renders.values().filter(|living| living.begun).count() as u64;
+        Ok(Census {
+            renders_waiting: tables.renders.len() as u64 - begun,
+            renders_begun: begun,
+            slots_waiting: tables.queue.len() as u64,
+            oldest_waiting: tables.queue.iter().map(|row| row.enqueued_at).min(),
+            leases: tables.leases.values().filter(|lease| lease.expires_at > now).count() as u64,
+        })
     }
 
     async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError> {

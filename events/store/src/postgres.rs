@@ -16,8 +16,8 @@ use tokio::task::AbortHandle;
 
 use crate::sequencer::Sequencer;
 use crate::store::{
-    ApiKeyRow, Append, AppendError, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey, LeaseRow,
-    QueueRow, StoreError, WorkspaceLoad,
+    ApiKeyRow, Append, AppendError, Census, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey,
+    LeaseRow, QueueRow, StoreError, WorkspaceLoad,
 };
 use crate::subscription::check_contiguous;
 use ledger::PostgresLedger;
@@ -241,6 +241,10 @@ impl EventStore for PostgresStore {
 
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {
         self.read("reading the load", queue::loads).await
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.read("counting what waits", queue::census).await
     }
 
     async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError> {

@@ -16,8 +16,8 @@ use crate::chain;
 use crate::sequencer::Sequencer;
 use crate::sqlite_file::{OpenError, READERS, SqliteFile};
 use crate::store::{
-    ApiKeyRow, Append, AppendError, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey, LeaseRow,
-    QueueRow, StoreError, WorkspaceLoad,
+    ApiKeyRow, Append, AppendError, Census, EventStore, Head, IdempotencyRow, IdempotencyScope, LeaseKey,
+    LeaseRow, QueueRow, StoreError, WorkspaceLoad,
 };
 use crate::subscription::check_contiguous;
 use clock::NOW;
@@ -186,6 +186,10 @@ impl EventStore for SqliteStore {
 
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {
         queue::loads(&self.readers).await.map_err(failed("counting renders in work"))
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        queue::census(&self.readers).await.map_err(failed("counting what waits"))
     }
 
     async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError> {

@@ -100,6 +100,18 @@ pub enum OpenError {
     },
 }
 
+/// The version of the SQLite library in this build.
+///
+/// # Errors
+/// Where the library does not work.
+pub async fn library_version() -> Result<String, OpenError> {
+    let (what, path) = ("a database", Path::new(":memory:"));
+    let failed =
+        |source| OpenError::Database { what, path: path.to_owned(), doing: "asking for the version", source };
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.map_err(failed)?;
+    sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.map_err(failed)
+}
+
 impl SqliteFile {
     /// Opens a connection that writes, making the file where it is missing (its folder must exist), and brings the
     /// schema up to date.

@@ -68,6 +68,9 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// How much is in work, of each workspace that has anything in work or a concurrency of its own.
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError>;
 
+    /// What waits and what is in work, in numbers.
+    async fn census(&self) -> Result<Census, StoreError>;
+
     /// Living renders whose deadline has passed, by the store's clock, the longest overdue first.
     async fn overdue_renders(&self, limit: u32) -> Result<Vec<RenderId>, StoreError>;
 
@@ -269,6 +272,21 @@ pub struct WorkspaceLoad {
     pub begun: u32,
     /// How many it may have, where it has a setting of its own.
     pub concurrency: Option<u32>,
+}
+
+/// What waits and what is in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Renders of which no worker has held a slot yet.
+    pub renders_waiting: u64,
+    /// Renders begun and not over.
+    pub renders_begun: u64,
+    /// Slots that wait for a worker, of begun renders and others.
+    pub slots_waiting: u64,
+    /// When the slot was put that waits longest.
+    pub oldest_waiting: Option<Timestamp>,
+    /// Slots that workers hold.
+    pub leases: u64,
 }
 
 /// An idempotency key's scope: workspace, path and the key's digest.

@@ -1,7 +1,7 @@
 //! The keys of the caller's workspace, as far as they are told: never the keys themselves.
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use api::{ApiError, Caller, Page, encode_cursor, fresh};
+use api::{Answer, ApiError, Caller, Code, Operation, Page, encode_cursor, fresh};
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -22,7 +22,7 @@ pub(crate) struct KeysParameters {
 }
 
 impl KeysParameters {
-    const KNOWN: &[&str] = &["limit", "cursor"];
+    pub(super) const KNOWN: &[&str] = &["limit", "cursor"];
 
     fn read(query: Option<&str>) -> Result<KeysParameters, ApiError> {
         let mut query = QueryString::parse(query, KeysParameters::KNOWN);
@@ -30,6 +30,15 @@ impl KeysParameters {
         let parameters = KeysParameters { limit, cursor: query.cursor() };
         query.finish().map(|()| parameters)
     }
+}
+
+pub(crate) fn list_operation() -> Operation {
+    Operation::get("/v1/api-keys", "list_api_keys", "List API keys, newest first")
+        .tag("Workspace")
+        .text("Their names and first characters; a key itself is told only once, when it is made.")
+        .paged(LIMIT_DEFAULT, LIMIT_MAX)
+        .answers_fresh(Answer::json::<Page<ApiKey>>(200, "A page of keys."))
+        .refuses(&[Code::InvalidRequest])
 }
 
 /// `GET /v1/api-keys`: a [`Page`] of [`ApiKey`]s, newest first.

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use api::ApiError;
 use api::fresh::is_known;
+use api::{Answer, ApiError, Code, Operation};
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{
@@ -15,8 +15,10 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use composition::catalog::format::FORMATS;
 use events::{RenderId, Sha256, StreamId, StreamVersion, Timestamp};
 use futures_util::TryStreamExt as _;
+use serde_json::json;
 use storage::{Grant, Refusal, StorageError};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
@@ -26,6 +28,37 @@ use crate::http::range::{Wanted, wanted};
 
 /// Bytes read and sent at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+pub(crate) fn serve_operation() -> Operation {
+    let text = || json!({ "type": "string" });
+    Operation::get("/v1/artifacts/{*key}", "get_artifact", "A stored file, by signed link")
+        .tag("Media")
+        .text(
+            "The link is the permission: take it whole from a job's `output.url`, a webhook or `…/download`. Ranges, \
+             conditional requests and HEAD work as usual; the bytes under a link never change.",
+        )
+        .keyless()
+        .path("key", "What the link says; may hold slashes.", text())
+        .query("exp", "What the link says.", text())
+        .query("name", "What the link says.", text())
+        .query("type", "What the link says.", text())
+        .query("sig", "What the link says.", text())
+        .header("Range", "Part of the file: `bytes=0-1023`.", text())
+        .header("If-Range", "The range counts only for these bytes (an ETag).", text())
+        .header("If-None-Match", "Bytes that the client has already (an ETag).", text())
+        .answers(file(Answer::empty(200, "The file.")))
+        .answers(file(Answer::empty(206, "The part that was asked for.")).with("Content-Range"))
+        .answers(Answer::empty(304, "The client has these bytes.").with("ETag").with("Cache-Control"))
+        .refuses(&[Code::Forbidden, Code::Gone, Code::RangeNotSatisfiable])
+}
+
+fn file(answer: Answer) -> Answer {
+    let headers = ["ETag", "Accept-Ranges", "Cache-Control", "Content-Disposition"];
+    let bytes = json!({ "type": "string", "format": "binary" });
+    let kinds = FORMATS.iter().map(|format| format.content_type).chain(["application/octet-stream"]);
+    let answer = kinds.fold(answer, |answer, kind| answer.or_as(kind, bytes.clone()));
+    headers.into_iter().fold(answer, Answer::with)
+}
 
 /// `GET` and `HEAD` `/v1/artifacts/{key}?exp&name&type&sig`.
 ///
@@ -50,7 +83,7 @@ pub(crate) async fn serve(
     let etag = format!("\"{}\"", Sha256::of(grant.key.as_bytes()));
     let size = state.storage.read(&grant.key, 0).await.map_err(|error| missing(&error))?.size_bytes;
     let max_age_s = grant.expires.ms_since(now) / 1000;
-    let mut answer = Answer(HeaderMap::new());
+    let mut answer = Headers(HeaderMap::new());
     answer.set(ETAG, &etag);
     answer.set(ACCEPT_RANGES, "bytes");
     answer.set(CACHE_CONTROL, &format!("private, immutable, max-age={max_age_s}"));
@@ -104,9 +137,9 @@ async fn counter(
 }
 
 /// Headers of an answer; a value that can't be one (it holds a control character) is left out.
-struct Answer(HeaderMap);
+struct Headers(HeaderMap);
 
-impl Answer {
+impl Headers {
     fn set(&mut self, name: HeaderName, value: &str) {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.0.insert(name, value);

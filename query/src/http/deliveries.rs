@@ -1,10 +1,11 @@
 //! What became of a job's webhooks: every attempt, made or planned, newest first.
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use api::{ApiError, Caller, Page, encode_cursor, fresh};
+use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, encode_cursor, fresh};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use events::RenderId;
 
 use crate::http::query_string::QueryString;
 use crate::http::{QueryState, render_id, renders};
@@ -20,7 +21,7 @@ pub(crate) struct DeliveriesParameters {
 }
 
 impl DeliveriesParameters {
-    const KNOWN: &[&str] = &["limit", "cursor"];
+    pub(super) const KNOWN: &[&str] = &["limit", "cursor"];
 
     fn read(query: Option<&str>) -> Result<DeliveriesParameters, ApiError> {
         let mut query = QueryString::parse(query, DeliveriesParameters::KNOWN);
@@ -28,6 +29,20 @@ impl DeliveriesParameters {
         let parameters = DeliveriesParameters { limit, cursor: query.cursor() };
         query.finish().map(|()| parameters)
     }
+}
+
+pub(crate) fn list_operation() -> Operation {
+    Operation::get(
+        "/v1/renders/{id}/deliveries",
+        "list_render_deliveries",
+        "What became of a job's webhooks, newest attempt first",
+    )
+    .tag("Webhooks")
+    .extension()
+    .path("id", "The job.", Shape::of::<RenderId>())
+    .paged(LIMIT_DEFAULT, LIMIT_MAX)
+    .answers_fresh(Answer::json::<Page<attempts::DeliveryAttempt>>(200, "A page of attempts."))
+    .refuses(&[Code::NotFound, Code::InvalidRequest])
 }
 
 /// `GET /v1/renders/{id}/deliveries`: a [`Page`] of [`attempts::DeliveryAttempt`]s, newest first.

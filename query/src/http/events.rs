@@ -3,13 +3,14 @@
 //! Read from the log itself. A place (`after`, `next_cursor`, `Last-Event-ID`) is the event's version in a job's history,
 //! and its position in the log in a workspace's events; each event names both.
 
-use api::{ApiError, Caller, Detail, Page, fresh};
+use api::{Answer, ApiError, Caller, Code, Detail, Operation, Page, Shape, fresh};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use event_store::{EventStore, StoreError};
 use events::public_event::PublicEvent;
 use events::{Position, Recorded, RenderId, StreamId, StreamVersion, WorkspaceId};
+use serde_json::json;
 
 use crate::http::query_string::{QueryString, clip};
 use crate::http::{QueryState, event_stream, render_id, renders};
@@ -33,7 +34,7 @@ pub(crate) struct EventsParameters {
 }
 
 impl EventsParameters {
-    const KNOWN: &[&str] = &["after", "cursor", "limit", "lastEventId"];
+    pub(super) const KNOWN: &[&str] = &["after", "cursor", "limit", "lastEventId"];
 
     fn read(query: Option<&str>) -> Result<EventsParameters, ApiError> {
         let mut query = QueryString::parse(query, EventsParameters::KNOWN);
@@ -79,6 +80,53 @@ impl Scope {
             Scope::Workspace(_) => position.0,
         }
     }
+}
+
+/// What both endpoints tell of themselves alike.
+fn described(operation: Operation) -> Operation {
+    let place = json!({ "type": "integer", "minimum": 0 });
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT, "default": LIMIT });
+    operation
+        .tag("Events")
+        .extension()
+        .query("after", "Only events behind this place; the beginning unless given.", place.clone())
+        .query("cursor", "The `next_cursor` of the page before: another name of `after`.", place.clone())
+        .query("limit", "Events of a page; streams have none.", limit)
+        .query(
+            "lastEventId",
+            "Streams only: as the header, for clients that can't set one; the header counts first.",
+            place,
+        )
+        .header(
+            "Last-Event-ID",
+            "Where a stream goes on: the id of the last event seen. Pages take no notice of it.",
+            json!({ "type": "string" }),
+        )
+        .answers_fresh(
+            Answer::json::<Page<PublicEvent>>(200, "A page, or a stream of server-sent events.")
+                .or_as("text/event-stream", json!({ "type": "string" })),
+        )
+        .refuses(&[Code::InvalidRequest, Code::RateLimited])
+}
+
+pub(crate) fn history_operation() -> Operation {
+    let operation =
+        Operation::get("/v1/renders/{id}/events", "list_render_events", "A job's history, oldest first");
+    described(operation)
+        .text(
+            "A page of JSON; with `Accept: text/event-stream` a stream that resumes after `Last-Event-ID` and ends with the \
+             job. Of a stream each `data` is an Event, and its `id` the event's `version`: its place here.",
+        )
+        .path("id", "The job.", Shape::of::<RenderId>())
+        .answers(Answer::empty(204, "A stream is asked for from the last event on: nothing will follow."))
+        .refuses(&[Code::NotFound])
+}
+
+pub(crate) fn workspace_operation() -> Operation {
+    described(Operation::get("/v1/events", "list_events", "The workspace's events, oldest first")).text(
+        "A page of JSON; with `Accept: text/event-stream` a stream that resumes after `Last-Event-ID` and never ends. Of a \
+         stream each `data` is an Event, and its `id` the event's `sequence`: its place here.",
+    )
 }
 
 /// `GET /v1/renders/{id}/events`: a [`Page`] of [`PublicEvent`]s, or a stream where `Accept` names `text/event-stream`,

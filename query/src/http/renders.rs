@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use api::{ApiError, Caller, Page, encode_cursor, fresh};
+use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, encode_cursor, fresh};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
 use event_store::WorkspaceKey;
 use events::job::{Job, JobStatus};
 use events::{Position, RenderId, Timestamp, WorkspaceId};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::http::query_string::QueryString;
@@ -45,7 +46,8 @@ pub(crate) struct ListParameters {
 }
 
 impl ListParameters {
-    const KNOWN: &[&str] = &["status", "created_after", "created_before", "metadata[key]", "limit", "cursor"];
+    pub(super) const KNOWN: &[&str] =
+        &["status", "created_after", "created_before", "metadata[key]", "limit", "cursor"];
 
     fn read(query: Option<&str>) -> Result<ListParameters, ApiError> {
         let mut query = QueryString::parse(query, ListParameters::KNOWN);
@@ -70,13 +72,30 @@ pub(crate) struct ReadParameters {
 }
 
 impl ReadParameters {
-    const KNOWN: &[&str] = &["wait"];
+    pub(super) const KNOWN: &[&str] = &["wait"];
 
     fn read(query: Option<&str>) -> Result<ReadParameters, ApiError> {
         let mut query = QueryString::parse(query, ReadParameters::KNOWN);
         let parameters = ReadParameters { wait: query.number("wait", 0, WAIT_MAX_S).unwrap_or(0) };
         query.finish().map(|()| parameters)
     }
+}
+
+pub(crate) fn list_operation() -> Operation {
+    let instant = json!({ "type": "string", "format": "date-time" });
+    Operation::get("/v1/renders", "list_renders", "List jobs, newest first")
+        .tag("Renders")
+        .query("status", "Only jobs in this state.", Shape::of::<JobStatus>())
+        .query("created_after", "Only jobs accepted after this instant.", instant.clone())
+        .query("created_before", "Only jobs accepted before this instant.", instant)
+        .query_map(
+            "metadata",
+            "Only jobs with all of these pairs: `metadata[campaign]=spring`.",
+            json!({ "type": "string" }),
+        )
+        .paged(LIMIT_DEFAULT, LIMIT_MAX)
+        .answers_fresh(Answer::json::<Page<Job>>(200, "A page of jobs."))
+        .refuses(&[Code::InvalidRequest])
 }
 
 /// `GET /v1/renders`: a [`Page`] of [`Job`]s, newest first.
@@ -109,6 +128,19 @@ pub(crate) async fn list(
     let key = key(&state, workspace, &rows).await?;
     let data: Vec<Job> = rows.iter().map(|row| present(&state, row, key.as_ref())).collect();
     fresh(&headers, &Page { data, next_cursor, has_more })
+}
+
+pub(crate) fn read_operation() -> Operation {
+    Operation::get("/v1/renders/{id}", "get_render", "Read a job, or wait for its end")
+        .tag("Renders")
+        .path("id", "The job.", Shape::of::<RenderId>())
+        .query(
+            "wait",
+            "Seconds to wait for the job's end; the answer comes when it is over or the time is.",
+            json!({ "type": "integer", "minimum": 0, "maximum": WAIT_MAX_S, "default": 0 }),
+        )
+        .answers_fresh(Answer::json::<Job>(200, "The job."))
+        .refuses(&[Code::NotFound, Code::InvalidRequest])
 }
 
 /// `GET /v1/renders/{id}`: a [`Job`], at once or when it is over.
@@ -144,6 +176,18 @@ pub(crate) async fn read(
         job.queue_position = position.map_err(|error| ApiError::of_store(&error))?;
     }
     fresh(&headers, &job)
+}
+
+pub(crate) fn download_operation() -> Operation {
+    Operation::get("/v1/renders/{id}/download", "download_render", "The finished file")
+        .tag("Renders")
+        .path("id", "The job.", Shape::of::<RenderId>())
+        .answers(
+            Answer::empty(302, "To a fresh signed link, which needs no key and works for an hour.")
+                .with("Location")
+                .with("Cache-Control"),
+        )
+        .refuses(&[Code::NotFound, Code::Conflict, Code::Gone, Code::InvalidRequest])
 }
 
 /// `GET /v1/renders/{id}/download`: to a fresh signed link.

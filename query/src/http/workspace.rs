@@ -1,23 +1,27 @@
 //! The caller's workspace, and what it has used.
 
-use api::{ApiError, Caller, fresh};
+use api::{Answer, ApiError, Caller, Operation, fresh};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use events::StreamId;
-use events::workspace_view::WorkspaceView;
+use events::workspace_view::{Workspace, WorkspaceView};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::{PATIENCE, QueryState};
 use crate::projections::usage;
 
 /// What a workspace has used in the current calendar month, UTC.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
 pub(crate) struct UsageReply {
     /// The month's first instant.
+    #[schemars(extend("format" = "date-time"))]
     period_start: String,
     /// The next month's first instant.
+    #[schemars(extend("format" = "date-time"))]
     period_end: String,
     /// Minutes of finished film; stills count nothing.
     render_minutes: f64,
@@ -25,6 +29,12 @@ pub(crate) struct UsageReply {
     task_count: u64,
     /// Bytes of films sent to whoever downloaded them.
     egress_bytes: u64,
+}
+
+pub(crate) fn read_operation() -> Operation {
+    Operation::get("/v1/workspace", "get_workspace", "The caller's workspace")
+        .tag("Workspace")
+        .answers_fresh(Answer::json::<Workspace>(200, "The workspace."))
 }
 
 /// `GET /v1/workspace`: a [`events::workspace_view::Workspace`].
@@ -45,6 +55,12 @@ pub(crate) async fn view(state: &QueryState, caller: Caller) -> Result<Workspace
     let events = state.store.load(&stream).await.map_err(|error| ApiError::of_store(&error))?;
     let view = WorkspaceView::fold(&events).map_err(|error| ApiError::internal(&error))?;
     view.ok_or_else(|| ApiError::not_found(format_args!("workspace {}", caller.workspace)))
+}
+
+pub(crate) fn usage_operation() -> Operation {
+    Operation::get("/v1/workspace/usage", "get_usage", "What the workspace has used this month")
+        .tag("Workspace")
+        .answers(Answer::json::<UsageReply>(200, "The calendar month so far, UTC."))
 }
 
 /// `GET /v1/workspace/usage`.

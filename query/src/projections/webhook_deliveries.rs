@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::{Hook, Shape};
 use async_trait::async_trait;
 use event_store::{EventStore, WorkspaceKey};
 use events::job::Job;
@@ -18,6 +19,7 @@ use events::{
     DeliveryId, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamVersion, Timestamp,
     WorkspaceId,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 use storage::LinkSigner;
@@ -88,15 +90,35 @@ pub struct Delivery {
 }
 
 /// The body of a webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookBody")]
 struct Body<'b> {
+    /// The event's id: the same at every attempt and replay, so that doubles can be dropped.
     id: EventId,
+    /// What happened.
     #[serde(rename = "type")]
     event_type: &'static str,
+    /// When it happened.
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
+    /// Whose it is.
     workspace_id: WorkspaceId,
+    /// The event's place in the log: webhooks may arrive out of order, this sorts them.
     sequence: u64,
+    /// The job as of that event.
     data: &'b Job,
+}
+
+/// The webhooks that this projection makes.
+pub(crate) fn hooks() -> Vec<Hook> {
+    let text = "Posted to the job's `webhook_url`. Answer with 2xx within 10 s; check the signature before believing it.";
+    let hook = |name, summary| Hook::new(name, summary, text, Shape::of::<Body<'static>>());
+    vec![
+        hook("render.progress", "A job goes on; a newer one takes the place of one that has not arrived"),
+        hook("render.completed", "A film is ready"),
+        hook("render.failed", "A job has failed"),
+        hook("render.cancelled", "A job was cancelled"),
+    ]
 }
 
 impl WebhookDeliveries {

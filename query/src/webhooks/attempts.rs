@@ -1,12 +1,13 @@
 //! Attempts as clients see them: the ledger's rows in the contract's words.
 
 use events::{AttemptId, DeliveryId, RenderId, Sha256, Timestamp, WebhookId, WorkspaceId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
 /// One attempt of one delivery. A delivery that is tried again has several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryAttempt {
     /// Its name.
     pub id: AttemptId,
@@ -21,6 +22,7 @@ pub struct DeliveryAttempt {
     /// From 1.
     pub attempt_number: u32,
     /// `pending` (planned, or on its way), `succeeded`, `failed` (another one follows) or `dead` (none does).
+    #[schemars(extend("enum" = ["pending", "succeeded", "failed", "dead"]))]
     pub status: String,
     /// The answer's HTTP status; `null`: there was no answer.
     pub status_code: Option<u16>,
@@ -31,10 +33,13 @@ pub struct DeliveryAttempt {
     /// From sending to the answer's status, or to giving up.
     pub latency_ms: Option<u64>,
     /// ISO 8601; `null` while it is planned.
+    #[schemars(extend("format" = "date-time"))]
     pub attempted_at: Option<String>,
     /// ISO 8601. Of a failed one: when the next one follows; of a planned one: when it is due.
+    #[schemars(extend("format" = "date-time"))]
     pub next_retry_at: Option<String>,
     /// ISO 8601: when it was planned.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
 }
 

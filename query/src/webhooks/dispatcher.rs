@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use event_store::documents::{WEBHOOK_SECRET, webhook_secret_context};
-use event_store::{EventStore, StoreError, Vault, VaultError};
-use events::{Position, Timestamp, WorkspaceId};
+use event_store::{EventStore, StoreError, Vault, VaultError, WebhookSecretError, webhook_secrets};
+use events::{Position, Timestamp};
 use outbound::{Outbound, PostError, PostReply};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -87,12 +86,12 @@ pub struct Dispatcher {
 enum PrepareError {
     #[error("could not read the workspace's secrets")]
     Store(#[from] StoreError),
-    #[error("could not open the delivery or the workspace's webhook secret")]
+    #[error("could not open the delivery")]
     Sealed(#[from] VaultError),
     #[error("could not open the delivery: the workspace's key has been thrown away")]
     Erased,
-    #[error("could not find the workspace's webhook secret")]
-    Missing,
+    #[error(transparent)]
+    Secret(#[from] WebhookSecretError),
     #[error("could not use the workspace's webhook secret")]
     Bad(#[from] BadSecret),
     #[error("could not read the delivery's address")]
@@ -253,8 +252,8 @@ impl Dispatcher {
         let key = self.documents.key(delivery.workspace_id).await?.ok_or(PrepareError::Erased)?;
         let url = String::from_utf8(key.open(&url_context(delivery.delivery_id), &delivery.url)?)?;
         let body = key.open(&body_context(delivery.delivery_id), &delivery.body)?;
-        let secret = self.secret(delivery.workspace_id).await?;
-        let signed = signature::headers(&secret, delivery.event_id, at.unix_seconds(), &body)?;
+        let secrets = webhook_secrets(self.store.as_ref(), &self.vault, delivery.workspace_id, at).await?;
+        let signed = signature::headers(&secrets, delivery.event_id, at.unix_seconds(), &body)?;
         let mut headers = vec![("content-type", "application/json".to_owned())];
         headers.extend(signed);
         Ok(Prepared { url, headers, body: Bytes::from(body) })
@@ -263,12 +262,6 @@ impl Dispatcher {
     async fn post(&self, prepared: Prepared) -> Result<PostReply, PostError> {
         let Prepared { url, headers, body } = prepared;
         self.outbound.post(&url, &headers, body, self.config.timeout).await
-    }
-
-    async fn secret(&self, workspace: WorkspaceId) -> Result<String, PrepareError> {
-        let sealed = self.store.secret(workspace, WEBHOOK_SECRET).await?.ok_or(PrepareError::Missing)?;
-        let plain = self.vault.unseal(&webhook_secret_context(workspace), &sealed)?;
-        String::from_utf8(plain).map_err(|_not_text| PrepareError::Bad(BadSecret))
     }
 
     /// A 2xx is success, 410 says never again, all else is tried again as long as the schedule lasts.

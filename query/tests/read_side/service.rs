@@ -119,8 +119,11 @@ impl Service {
             outbound,
         };
         let role = QueryRole::open_with(config, options).await.expect("opens");
-        let router =
-            api::with_conventions(role.router(), || "request".to_owned(), &api::ServiceLimits::default());
+        let router = api::with_conventions(
+            role.endpoints().into_router(),
+            || "request".to_owned(),
+            &api::ServiceLimits::default(),
+        );
         let stop = CancellationToken::new();
         let task = tokio::spawn(role.run(stop.clone()));
         self.running = Some(Running { router, task, stop });

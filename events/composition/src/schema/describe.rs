@@ -69,7 +69,7 @@ impl Field {
 }
 
 /// Whole numbers without a fraction, as people write them.
-fn number_json(number: f64) -> Value {
+pub(super) fn number_json(number: f64) -> Value {
     // 2^53: the integers a JSON number can be relied on to hold (RFC 8259, 6).
     if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 {
         json!(number as i64)

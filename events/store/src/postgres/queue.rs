@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 
 use super::Reader;
 use super::clock::NOW;
-use crate::store::{LeaseKey, LeaseRow, NewQueueRow, QueueRow, WorkspaceLoad};
+use crate::store::{Census, LeaseKey, LeaseRow, NewQueueRow, QueueRow, WorkspaceLoad};
 
 /// See [`crate::EventStore::due_work`].
 ///
@@ -82,6 +82,28 @@ pub(super) async fn loads(reader: &mut Reader) -> Result<Vec<WorkspaceLoad>, sql
         })
     };
     rows.iter().map(load).collect()
+}
+
+/// See [`crate::EventStore::census`].
+pub(super) async fn census(reader: &mut Reader) -> Result<Census, sqlx::Error> {
+    let row = sqlx::query(concat!(
+        "SELECT (SELECT count(*) FROM renders WHERE NOT begun), (SELECT count(*) FROM renders WHERE begun), \
+             (SELECT count(*) FROM work_queue), (SELECT min(enqueued_at) FROM work_queue), \
+             (SELECT count(*) FROM leases WHERE expires_at > ",
+        NOW!(),
+        ")"
+    ))
+    .persistent(reader.named())
+    .fetch_one(&mut **reader)
+    .await?;
+    let count = |column: usize| row.try_get(column).map(i64::cast_unsigned);
+    Ok(Census {
+        renders_waiting: count(0)?,
+        renders_begun: count(1)?,
+        slots_waiting: count(2)?,
+        oldest_waiting: row.try_get::<Option<i64>, _>(3)?.map(Timestamp),
+        leases: count(4)?,
+    })
 }
 
 /// See [`crate::EventStore::overdue_renders`].

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
 use super::clock::NOW;
-use crate::store::{LeaseKey, LeaseRow, NewQueueRow, QueueRow, WorkspaceLoad};
+use crate::store::{Census, LeaseKey, LeaseRow, NewQueueRow, QueueRow, WorkspaceLoad};
 
 /// See [`crate::EventStore::due_work`].
 ///
@@ -79,6 +79,27 @@ pub(super) async fn loads(pool: &SqlitePool) -> Result<Vec<WorkspaceLoad>, sqlx:
         Ok(WorkspaceLoad { workspace, begun, concurrency })
     };
     rows.iter().map(load).collect()
+}
+
+/// See [`crate::EventStore::census`].
+pub(super) async fn census(pool: &SqlitePool) -> Result<Census, sqlx::Error> {
+    let row = sqlx::query(concat!(
+        "SELECT (SELECT count(*) FROM renders WHERE begun = 0), (SELECT count(*) FROM renders WHERE begun = 1), \
+             (SELECT count(*) FROM work_queue), (SELECT min(enqueued_at) FROM work_queue), \
+             (SELECT count(*) FROM leases WHERE expires_at > ",
+        NOW!(),
+        ")"
+    ))
+    .fetch_one(pool)
+    .await?;
+    let count = |column: usize| row.try_get(column).map(i64::cast_unsigned);
+    Ok(Census {
+        renders_waiting: count(0)?,
+        renders_begun: count(1)?,
+        slots_waiting: count(2)?,
+        oldest_waiting: row.try_get::<Option<i64>, _>(3)?.map(Timestamp),
+        leases: count(4)?,
+    })
 }
 
 /// See [`crate::EventStore::overdue_renders`].

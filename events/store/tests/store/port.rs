@@ -166,6 +166,7 @@ port_tests! {
         what_was_begun_goes_before_what_would_be_and_neither_hides_the_other,
         workspaces_take_turns_within_a_priority,
         the_load_of_a_workspace_is_what_it_has_begun,
+        a_census_counts_what_waits_and_what_is_in_work,
         no_more_is_begun_than_there_is_room_for,
         work_is_not_due_before_its_time,
         a_slot_is_claimed_by_one_of_many,

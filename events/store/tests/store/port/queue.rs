@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use event_store::{Append, AppendError, EventStore, Guard, LeaseKey, NewQueueRow, SideRow, WorkspaceLoad};
+use event_store::{
+    Append, AppendError, Census, EventStore, Guard, LeaseKey, NewQueueRow, SideRow, WorkspaceLoad,
+};
 use events::{RenderId, Slot, StreamVersion, Timestamp, Token, WorkspaceId};
 
 use crate::words::{OTHER, OWNER, put, render};
@@ -124,6 +126,23 @@ pub(crate) async fn the_load_of_a_workspace_is_what_it_has_begun(store: Arc<dyn 
     assert_eq!(loads, [load(OWNER, 2, None), load(OTHER, 0, Some(4))]);
     put(&*store, vec![SideRow::CloseRender(render(1)), SideRow::SetConcurrency(OTHER, None)]).await;
     assert_eq!(store.loads().await.unwrap(), [load(OWNER, 1, None)]);
+}
+
+pub(crate) async fn a_census_counts_what_waits_and_what_is_in_work(store: Arc<dyn EventStore>) {
+    assert_eq!(store.census().await.unwrap(), Census::default(), "nothing yet");
+    let open = |number| SideRow::OpenRender { render: render(number), workspace: OWNER, deadline: None };
+    put(&*store, vec![open(1), open(2), open(3), SideRow::BeginRender(render(1), OWNER)]).await;
+    enqueue(&*store, 2, Slot::Plan, OWNER, 0).await;
+    let oldest = store.census().await.unwrap().oldest_waiting;
+    enqueue(&*store, 3, Slot::Plan, OWNER, 9).await;
+    let lease = |slot| LeaseKey { render: render(1), slot, token: Token(StreamVersion(1)) };
+    let ended = SideRow::PutLease(lease(Slot::Part(1)), 0);
+    put(&*store, vec![SideRow::PutLease(lease(Slot::Part(0)), 60_000), ended]).await;
+    let census = store.census().await.unwrap();
+    assert!(oldest.is_some(), "the first one waits longest");
+    let expected =
+        Census { renders_waiting: 2, renders_begun: 1, slots_waiting: 2, oldest_waiting: oldest, leases: 1 };
+    assert_eq!(census, expected);
 }
 
 pub(crate) async fn no_more_is_begun_than_there_is_room_for(store: Arc<dyn EventStore>) {
