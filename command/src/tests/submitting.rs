@@ -21,6 +21,9 @@ async fn a_submission_answers_with_the_job_and_where_it_is() {
         "created_at": "2027-01-15T08:00:00.000Z", "updated_at": "2027-01-15T08:00:00.000Z", "task_type": null,
         "progress_percent": 0, "progress_stage": null, "output": null, "error": null, "metadata": { "customer": "7" },
         "completed_at": null, "warnings": [], "attempt": 0, "timings": null,
+        "resolved": {
+            "width": 320, "height": 180, "duration": 2.0, "frame_rate": "30", "frame_count": null, "output_format": "mp4",
+        },
     });
     assert_eq!(answer.body, expected);
 }

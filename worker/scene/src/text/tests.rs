@@ -261,9 +261,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_text_can_be_laid_out(text in "\\PC{1,40}", size in 1.0..200.0f64, width in 1.0..800.0f64, wrap: bool) {
-        // The large collections would dominate the time, and change nothing here.
-        prop_assume!(text.chars().all(|c| !(0x2000..0xA000).contains(&u32::from(c)) && u32::from(c) < 0xAC00));
+    fn any_text_can_be_laid_out(
+        // Without the scripts of the large collections: they would dominate the time, and change nothing here.
+        text in r"[\PC&&[\x20-\u{1FFF}\u{A000}-\u{ABFF}]]{1,40}",
+        size in 1.0..200.0f64,
+        width in 1.0..800.0f64,
+        wrap: bool,
+    ) {
         let words = Text { font_size: size, wrap, ..words(&text) };
         let layout = Typesetter::new(fonts()).layout(&words, width, 300.0).expect("the fonts can be read");
         let finite = glyphs(&layout).iter().all(|glyph| glyph.x.is_finite() && glyph.y.is_finite());
