@@ -9,6 +9,8 @@ mod support;
 mod browser;
 #[path = "service/cancelling.rs"]
 mod cancelling;
+#[path = "service/captions.rs"]
+mod captions;
 #[path = "service/contract.rs"]
 mod contract;
 #[path = "service/crash.rs"]

@@ -10,7 +10,7 @@ use composition::Color;
 use compositor::{Alpha, ColorMatrix, ColorRange, Picture, PictureKey, Pictures, PlanarImage, RgbaImage};
 use media::decoder::{DecoderHost, PacketIndex, Probe, VideoReader};
 use media::frame::{Matrix, PlanarFrame, Range};
-use scene::{Frame, LayerSource, Scene};
+use scene::{Frame, LayerSource, Piece, Scene};
 
 use crate::detail::source_of;
 use crate::failure::Failure;
@@ -62,10 +62,10 @@ impl<'p> Footage<'p> {
                     self.still(self.prepared.detail.elements[element], Some(element))?
                 }
                 LayerSource::BackgroundImage => self.still(self.prepared.detail.background, None)?,
-                LayerSource::Text { element } => Held::Text(element),
+                LayerSource::Text { element, piece } => Held::Text(element, piece),
                 LayerSource::Solid(color) => Held::Solid(color, [color.r, color.g, color.b, color.a]),
-                LayerSource::Silhouette { element, color } => {
-                    let (key, image) = self.prepared.silhouette(element, color, self.decoder)?;
+                LayerSource::Silhouette { element, piece, color } => {
+                    let (key, image) = self.prepared.silhouette((element, piece), color, self.decoder)?;
                     Held::Still { key, image, has_alpha: true }
                 }
                 LayerSource::Backdrop => Held::Backdrop,
@@ -145,7 +145,7 @@ enum Held {
         image: Arc<media::frame::RgbaImage>,
         has_alpha: bool,
     },
-    Text(usize),
+    Text(usize, Piece),
     Solid(Color, [u8; 4]),
     /// Known only when it has been painted.
     Backdrop,
@@ -162,8 +162,8 @@ impl Pictures for FramePictures<'_> {
                     .ok()
                     .map(Picture::Rgba)
             }
-            Held::Text(element) => {
-                let (key, drawn) = self.prepared.text(*element)?;
+            Held::Text(element, piece) => {
+                let (key, drawn) = self.prepared.text(*element, *piece)?;
                 let size = (drawn.width, drawn.height);
                 RgbaImage::new(PictureKey(key), size, &drawn.pixels, Alpha::Premultiplied)
                     .ok()

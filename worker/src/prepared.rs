@@ -13,7 +13,7 @@ use events::fault::FaultCode;
 use events::render::SubmissionWarning;
 use media::decoder::DecoderHost;
 use media::frame::RgbaImage;
-use scene::{FontSet, SourceFacts, Stage, TextLayout, TextRaster, Typesetter, box_size};
+use scene::{FontSet, Piece, SourceFacts, Stage, TextLayout, TextRaster, Typesetter, box_size};
 
 use crate::detail::PlanDetail;
 use crate::failure::Failure;
@@ -28,14 +28,14 @@ pub struct Prepared {
     pub stage: Stage,
     /// The sources' local files, by source index.
     pub files: Vec<PathBuf>,
-    texts: BTreeMap<usize, SetText>,
+    texts: BTreeMap<(usize, Piece), SetText>,
     stills: Vec<Mutex<Option<Arc<RgbaImage>>>>,
-    silhouettes: Mutex<BTreeMap<(usize, Color), Arc<RgbaImage>>>,
+    silhouettes: Mutex<BTreeMap<(usize, Piece, Color), Arc<RgbaImage>>>,
 }
 
-/// A text, laid out and perhaps drawn.
+/// A piece of a text, laid out and perhaps drawn.
 struct SetText {
-    layout: TextLayout,
+    layout: Arc<TextLayout>,
     raster: TextRaster,
     key: u128,
     drawn: OnceLock<TextPixmap>,
@@ -61,30 +61,25 @@ impl Prepared {
         let (layouts, warnings) = lay_out(&composition, fonts)?;
         let facts: Vec<Option<SourceFacts>> = (0..composition.elements.len())
             .map(|index| {
-                let text = layouts.get(&index).map(|layout| SourceFacts::Text { ink: layout.ink });
+                let text =
+                    layouts.get(&index).map(|layout| SourceFacts::Text { ink: Arc::clone(&layout.ink) });
                 text.or_else(|| detail.facts(index))
             })
             .collect();
         let background = detail.background.and_then(|source| detail.picture(source));
         let stage = Stage::new(&composition, &facts, background);
-        let texts = layouts
-            .into_iter()
-            .filter_map(|(index, layout)| {
-                let raster = stage.text_raster(index)?;
-                let key = text_key(&composition, index, &raster);
-                Some((index, SetText { layout, raster, key, drawn: OnceLock::new() }))
-            })
-            .collect();
+        let texts = layouts.into_iter().flat_map(|(index, layout)| set(&composition, &stage, index, layout));
+        let texts = texts.collect();
         let stills = detail.sources.iter().map(|_| Mutex::new(None)).collect();
         let silhouettes = Mutex::default();
         Ok((Prepared { composition, detail, stage, files, texts, stills, silhouettes }, warnings))
     }
 
-    /// A text's pixmap and a key that is equal only for equal pixels.
+    /// The pixmap of a piece of a text and a key that is equal only for equal pixels.
     #[must_use]
-    pub fn text(&self, element: usize) -> Option<(u128, &TextPixmap)> {
-        let text = self.texts.get(&element)?;
-        Some((text.key, text.drawn.get_or_init(|| rasterize(&text.layout, &text.raster))))
+    pub fn text(&self, element: usize, piece: Piece) -> Option<(u128, &TextPixmap)> {
+        let text = self.texts.get(&(element, piece))?;
+        Some((text.key, text.drawn.get_or_init(|| rasterize(&text.layout, piece, &text.raster))))
     }
 
     /// A still's pixels and a key that is equal only for equal pixels.
@@ -104,17 +99,17 @@ impl Prepared {
         Ok((key, still))
     }
 
-    /// The shape of an image's or text's picture in one colour, and a key that is equal only for equal pixels.
+    /// The shape of an image's picture, or of a piece of a text, in one colour, and a key that is equal only for equal pixels.
     ///
     /// # Errors
     /// As [`Prepared::still`].
     pub fn silhouette(
         &self,
-        element: usize,
+        (element, piece): (usize, Piece),
         color: Color,
         decoder: &DecoderHost,
     ) -> Result<(u128, Arc<RgbaImage>), Failure> {
-        let (of, shape): (u128, Shape<'_>) = match (self.text(element), self.detail.source(element)) {
+        let (of, shape): (u128, Shape<'_>) = match (self.text(element, piece), self.detail.source(element)) {
             (Some((key, drawn)), _) => (key, Shape::Text(drawn)),
             (None, Some((source, _))) => {
                 let (key, still) = self.still(source, decoder)?;
@@ -127,7 +122,7 @@ impl Prepared {
         };
         let key = key_of(Sha256::of(format!("{of:032x} in {color}").as_bytes()));
         let mut known = self.silhouettes.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = known.entry((element, color)).or_insert_with(|| Arc::new(shape.filled(color)));
+        let image = known.entry((element, piece, color)).or_insert_with(|| Arc::new(shape.filled(color)));
         Ok((key, Arc::clone(image)))
     }
 
@@ -189,10 +184,22 @@ pub(crate) fn warning(code: &str, message: String, path: String) -> SubmissionWa
     SubmissionWarning { code: code.to_owned(), message, severity: "warning".to_owned(), path }
 }
 
-/// Equal for texts that are set alike on the same spot: a pixmap is named by what it is drawn from.
-fn text_key(composition: &Composition, element: usize, raster: &TextRaster) -> u128 {
-    let described = format!("{:?} {:?} {raster:?}", composition.canvas, composition.elements[element].kind);
-    key_of(Sha256::of(described.as_bytes()))
+/// The pieces that a text is drawn in, with keys that are equal for texts that are set alike on the same spot: a pixmap is
+/// named by what it is drawn from.
+fn set(
+    composition: &Composition,
+    stage: &Stage,
+    index: usize,
+    layout: TextLayout,
+) -> Vec<((usize, Piece), SetText)> {
+    let layout = Arc::new(layout);
+    let described = format!("{:?} {:?}", composition.canvas, composition.elements[index].kind);
+    let described = Sha256::of(described.as_bytes());
+    let set = |(piece, raster)| {
+        let key = key_of(Sha256::of(format!("{described} {piece:?} {raster:?}").as_bytes()));
+        ((index, piece), SetText { layout: Arc::clone(&layout), raster, key, drawn: OnceLock::new() })
+    };
+    stage.text_rasters(index).into_iter().map(set).collect()
 }
 
 /// The first half of a digest: enough to tell pictures apart.

@@ -128,7 +128,7 @@ pub static TEXT_WRAPS: Choices = all("text_wrap", &["wrap", "nowrap"]);
 
 /// How the spoken word is set off.
 pub static WORD_ANIMATION_STYLES: Choices =
-    nothing("word_animation_style", &["glow", "box", "scale_pop", "slide_up", "fly_in", "color"]);
+    all("word_animation_style", &["glow", "box", "scale_pop", "slide_up", "fly_in", "color"]);
 
 /// Motions; their uses are in [`MOTIONS`].
 pub static MOTION_TYPES: Choices = nothing("motion", &MOTION_NAMES);

@@ -26,6 +26,12 @@ impl Color {
     /// Nothing.
     pub const TRANSPARENT: Color = Color { r: 0, g: 0, b: 0, a: 0 };
 
+    /// The colour with `share` (0–1) of its opacity.
+    #[must_use]
+    pub fn faded(self, share: f64) -> Color {
+        Color { a: (f64::from(self.a) * share).round() as u8, ..self }
+    }
+
     /// Reads `#RRGGBB` or `#RRGGBBAA`; anything else is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Color> {

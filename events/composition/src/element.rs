@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::caption::Caption;
 use crate::color::Color;
 use crate::keyframe::Curve;
 use crate::length::Length;
@@ -156,6 +157,46 @@ pub struct Text {
     pub leading: f64,
     /// Extra space between characters, 1/1000 em.
     pub tracking: f64,
+    /// What is drawn behind and around the glyphs.
+    #[serde(default)]
+    pub decor: Decor,
+    /// Words that are set off while they are spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<Caption>,
+}
+
+/// What is drawn behind and around a text's glyphs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Decor {
+    /// Behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plate: Option<Plate>,
+    /// Around them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outline: Option<Outline>,
+    /// Whether the outline is all that is drawn of a glyph.
+    #[serde(default)]
+    pub hollow: bool,
+}
+
+/// A rectangle behind the lines of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Plate {
+    /// Its colour, opacity included.
+    pub color: Color,
+    /// How far it reaches beyond the lines to the left and to the right; a share is of the box's shorter side.
+    pub x_padding: Length,
+    /// The same above and below.
+    pub y_padding: Length,
+}
+
+/// A line along the glyphs' edges.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outline {
+    /// Its colour.
+    pub color: Color,
+    /// How wide it is, half of it outside the glyph, as a share of the font size; above 0.
+    pub width: f64,
 }
 
 /// Alignment along the line.

@@ -6,6 +6,7 @@
 //! Must not know: files, networks, clocks, codecs, pixels. Evaluation at an instant belongs to the worker's `scene`.
 
 pub mod capabilities;
+pub mod caption;
 pub mod catalog;
 pub mod color;
 pub mod composition;
@@ -23,10 +24,12 @@ pub mod transition;
 pub mod warning;
 
 pub use capabilities::capabilities;
+pub use caption::{Caption, CaptionStyle, SpokenWord};
 pub use color::Color;
 pub use composition::{Background, Composition, OutputFormat, OutputSettings, Size};
 pub use element::{
-    Audio, Crop, Element, ElementKind, Fit, Image, SourceUrl, Span, Text, TextAlign, Video, Visual,
+    Audio, Crop, Decor, Element, ElementKind, Fit, Image, Outline, Plate, SourceUrl, Span, Text, TextAlign,
+    Video, Visual,
 };
 pub use keyframe::{Curve, Easing, Keyframe, Keyframes};
 pub use length::Length;

@@ -1,5 +1,6 @@
 //! What the parser promises, tested through one door: a body in, problems or a composition out.
 
+mod captions;
 mod contract;
 mod faults;
 mod features;

@@ -16,6 +16,12 @@ pub enum WarningCode {
     MissingId,
     /// An element that begins when the film is over.
     ElementPastEnd,
+    /// A caption's word that is spoken while its text is not shown.
+    CaptionWordOutsideElement,
+    /// A caption's word that its text does not have, or not in that order.
+    CaptionWordNotInText,
+    /// An outline wider than its letters: the unit is the font size.
+    StrokeWidthInEm,
     /// A transition that one of its elements is too short or too far away for.
     TransitionTiming,
     /// A transition that names an element which is not visible.
@@ -32,6 +38,9 @@ impl WarningCode {
             WarningCode::DuplicateElementId => "DUPLICATE_ELEMENT_ID",
             WarningCode::MissingId => "missing_id",
             WarningCode::ElementPastEnd => "element_past_end",
+            WarningCode::CaptionWordOutsideElement => "caption_word_outside_element",
+            WarningCode::CaptionWordNotInText => "caption_word_not_in_text",
+            WarningCode::StrokeWidthInEm => "stroke_width_in_em",
             WarningCode::TransitionTiming => "transition_timing",
             WarningCode::TransitionOfHiddenElement => "transition_of_hidden_element",
         }

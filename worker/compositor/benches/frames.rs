@@ -83,7 +83,7 @@ const VIDEO_601: LayerSource = LayerSource::Video { element: 2, time: Ticks::ZER
 const PHOTO: LayerSource = LayerSource::Image { element: 0 };
 const STILL: LayerSource = LayerSource::Image { element: 1 };
 const VEIL: LayerSource = LayerSource::Image { element: 2 };
-const TEXT: LayerSource = LayerSource::Text { element: 0 };
+const TEXT: LayerSource = LayerSource::Text { element: 0, piece: scene::Piece::Whole };
 
 fn upright(source: LayerSource, size: Size, x: f64, y: f64, width: f64, height: f64) -> Layer {
     Layer {

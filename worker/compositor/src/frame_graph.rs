@@ -391,9 +391,11 @@ impl fmt::Display for Named {
             LayerSource::Video { element, .. } => write!(f, "video {element}"),
             LayerSource::Image { element } => write!(f, "image {element}"),
             LayerSource::BackgroundImage => f.write_str("background image"),
-            LayerSource::Text { element } => write!(f, "text {element}"),
+            LayerSource::Text { element, piece } => write!(f, "text {element}{piece}"),
             LayerSource::Solid(color) => write!(f, "solid {color}"),
-            LayerSource::Silhouette { element, color } => write!(f, "silhouette of {element} in {color}"),
+            LayerSource::Silhouette { element, piece, color } => {
+                write!(f, "silhouette of {element}{piece} in {color}")
+            }
             LayerSource::Backdrop => write!(f, "backdrop"),
         }
     }

@@ -13,6 +13,7 @@ use crate::evaluate::visual;
 use crate::frame::{Item, NO_SHARE};
 use crate::look::BLUR_REACH;
 use crate::scene::{Affine, Layer, LayerSource, Rect, Sides};
+use crate::text::Piece;
 
 /// Where something is stacked: of two with one `z_index` the earlier element is in front.
 pub(crate) type Place = (i64, Reverse<usize>);
@@ -154,12 +155,15 @@ impl Member {
 
 /// What a layer covers, in one colour.
 fn silhouette(layer: &Layer, color: Color, even: bool) -> Layer {
-    let element = match layer.source {
-        LayerSource::Image { element } | LayerSource::Text { element } if !even => Some(element),
+    let shaped = match layer.source {
+        LayerSource::Image { element } if !even => Some((element, Piece::Whole)),
+        LayerSource::Text { element, piece } if !even => Some((element, piece)),
         _ => None,
     };
-    match element {
-        Some(element) => Layer { source: LayerSource::Silhouette { element, color }, ..layer.clone() },
+    match shaped {
+        Some((element, piece)) => {
+            Layer { source: LayerSource::Silhouette { element, piece, color }, ..layer.clone() }
+        }
         None => {
             let source_rect = Rect::of_size(1.0, 1.0);
             Layer { source: LayerSource::Solid(color), source_rect, ..layer.clone() }

@@ -9,10 +9,11 @@ use composition::{Composition, Curve, FrameIndex, FrameRate, Size, Ticks, Visual
 
 use crate::crossing::{Chain, Member, Place, chains, settle};
 use crate::frame::{Frame, Item, assemble};
-use crate::look::{Look, Show, TextRaster, Words, backdrop};
-use crate::scene::{Layer, LayerSource, Rect, Scene};
+use crate::look::{Look, Seen, Show, TextRaster, backdrop};
+use crate::scene::{LayerSource, Rect, Scene};
 use crate::sound::{SoundSpan, sound_spans};
 use crate::source::{Picture, SourceFacts};
+use crate::text::Piece;
 
 /// A film with nothing in it that could say how long it is.
 const DEFAULT_DURATION: Ticks = Ticks(10 * TICKS_PER_SECOND);
@@ -50,14 +51,13 @@ struct Player {
     seen: Range<Ticks>,
     /// The time of the transition that leaves it, over which it is gone for good.
     leaving: Option<Range<Ticks>>,
-    /// What it shows; of moving pictures, what they show at its start.
+    /// What it shows; of moving pictures, what they show at its start. Captions tell more than one picture.
     source: LayerSource,
     /// Whether no point of its picture lets anything shine through.
     opaque: bool,
     look: Look,
     /// Source ticks per tick of film; for moving pictures only.
     speed: f64,
-    raster: Option<TextRaster>,
 }
 
 impl Player {
@@ -78,10 +78,16 @@ impl Player {
         }
     }
 
-    /// What is seen of it; `None` before and after, and where it is transparent, off the canvas or without area.
-    fn layer_at(&self, instant: Ticks) -> Option<Layer> {
-        let layer = self.plays_at(instant).then(|| self.look.layer_at(instant))??;
-        Some(Layer { source: self.source_at(instant), ..layer })
+    /// What is seen of it; nothing before and after, and where it is transparent, off the canvas or without area.
+    fn seen_at(&self, instant: Ticks) -> Seen {
+        if !self.plays_at(instant) {
+            return Seen::default();
+        }
+        let mut seen = self.look.seen_at(instant);
+        if matches!(self.source, LayerSource::Video { .. }) {
+            seen.layers.iter_mut().for_each(|layer| layer.source = self.source_at(instant));
+        }
+        seen
     }
 }
 
@@ -95,7 +101,7 @@ impl Stage {
         background: Option<Picture>,
     ) -> Stage {
         let canvas = composition.canvas;
-        let facts = |index: usize| sources.get(index).copied().flatten();
+        let facts = |index: usize| sources.get(index).cloned().flatten();
         let duration = duration(composition, &facts);
         let visible = composition.elements.iter().enumerate().filter(|(_, element)| element.visible);
         let mut players: Vec<Player> =
@@ -142,8 +148,7 @@ impl Stage {
             self.chains.iter().filter_map(|chain| Some((chain, chain.place_at(instant)?))).collect();
         let crosses = |element: usize| crossings.iter().any(|(chain, _)| chain.holds(element));
         let others = self.players.iter().filter(|player| !crosses(player.element));
-        let others =
-            others.filter_map(|player| Some((player.place, Item::Layers(vec![player.layer_at(instant)?]))));
+        let others = others.map(|player| (player.place, player.seen_at(instant).into_item()));
         let crossing = crossings.iter().map(|(chain, place)| (*place, self.crossing_at(chain, instant)));
         let mut items: Vec<(Place, Item)> = others.chain(crossing).collect();
         items.sort_by_key(|(place, _)| *place);
@@ -155,7 +160,7 @@ impl Stage {
         let Size { width, height } = self.ground.canvas;
         let members = chain.seen_at(instant).into_iter().flat_map(|seen| {
             let player = self.players.iter().find(|player| player.element == seen.element);
-            let layers = player.and_then(|player| player.layer_at(instant)).into_iter().collect();
+            let layers = player.map_or_else(Vec::new, |player| player.seen_at(instant).into_layers());
             let even = player.is_some_and(|player| player.opaque);
             Member { share: seen.share, layers, even }.veiled(&seen.veils)
         });
@@ -198,11 +203,11 @@ impl Stage {
         Some(VideoUse { element, first: source_time(first), last: source_time(last) })
     }
 
-    /// How the pixmap of a text element is drawn; `None` where the element is not text or is not seen.
+    /// How the pixmaps of a text element are drawn; empty where the element is not text or is never seen.
     #[must_use]
-    pub fn text_raster(&self, element: usize) -> Option<TextRaster> {
-        let text = LayerSource::Text { element };
-        self.players.iter().find(|player| player.source == text)?.raster
+    pub fn text_rasters(&self, element: usize) -> Vec<(Piece, TextRaster)> {
+        let player = self.players.iter().find(|player| player.element == element);
+        player.map_or_else(Vec::new, |player| player.look.rasters())
     }
 }
 
@@ -255,7 +260,6 @@ fn player(canvas: Size, index: usize, element: &Element, facts: &SourceFacts) ->
         opaque,
         look,
         speed: 1.0,
-        raster: None,
     };
     let show = |source, picture: &Picture, visual: &Visual, crop, blur: &Curve<f64>| {
         let (visual, blur) = (visual.clone(), blur.clone());
@@ -275,9 +279,8 @@ fn player(canvas: Size, index: usize, element: &Element, facts: &SourceFacts) ->
         }
         (ElementKind::Text(text), SourceFacts::Text { ink }) => {
             let seen = lasting(text.duration);
-            let words = Words::new(canvas, index, &text.visual, *ink, &seen)?;
-            let (source, raster) = (LayerSource::Text { element: index }, Some(words.raster()));
-            Player { raster, ..player(seen, source, Look::of_text(words)?, false) }
+            let source = LayerSource::Text { element: index, piece: Piece::Whole };
+            player(seen.clone(), source, Look::of_text(canvas, index, text, ink, &seen)?, false)
         }
         _ => return None,
     })

@@ -32,4 +32,4 @@ pub use look::TextRaster;
 pub use scene::{Affine, Blur, Layer, LayerSource, Rect, Scene, Sides};
 pub use sound::SoundSpan;
 pub use source::{Orientation, Picture, SourceFacts, Turn};
-pub use text::{Glyph, GlyphRun, TextLayout, Typesetter};
+pub use text::{Glyph, GlyphRun, Piece, TextInk, TextLayout, Typesetter, WordInk};

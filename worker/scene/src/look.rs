@@ -1,17 +1,24 @@
 //! The look of an element: which layer it is at an instant, worked out once where it never changes.
 
+mod caption;
 mod text;
 
-use composition::element::Crop;
+use std::ops::Range;
+use std::sync::Arc;
+
+use composition::element::{Crop, Text};
 use composition::{Curve, Fit, Size, Ticks, Visual};
 
 use crate::curve::value_at;
+use crate::frame::Item;
 use crate::geometry::{Boxed, Placed, place, sides_at_edges};
 use crate::pose::{self, Pose};
 use crate::scene::{Blur, Layer, LayerSource, Rect};
 use crate::source::Picture;
+use crate::text::{Piece, TextInk};
+use caption::Spoken;
 pub use text::TextRaster;
-pub(crate) use text::Words;
+use text::Words;
 
 /// Blur 100 is a Gaussian with this standard deviation, as a share of the canvas height.
 const FULL_BLUR: f64 = 0.05;
@@ -32,8 +39,39 @@ pub(crate) enum Look {
     Still(Layer),
     /// A picture with keyframes.
     Picture(Box<Show>),
-    /// Text with keyframes.
+    /// Text without a caption.
     Text(Box<Words>),
+    /// Text whose words are set off while they are spoken.
+    Caption(Box<Spoken>),
+}
+
+/// What is seen of an element at an instant.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Seen {
+    /// Back to front.
+    pub(crate) layers: Vec<Layer>,
+    /// 0–1: how much is seen of all of them together.
+    pub(crate) together: f64,
+}
+
+impl Seen {
+    fn of(layer: Option<Layer>) -> Seen {
+        Seen { layers: layer.into_iter().collect(), together: 1.0 }
+    }
+
+    /// As an item of the stack. Layers that lie over each other fade as one picture.
+    pub(crate) fn into_item(self) -> Item {
+        if self.together < 1.0 && self.layers.len() > 1 {
+            return Item::Mix(vec![(self.together, self.layers)]);
+        }
+        Item::Layers(self.into_layers())
+    }
+
+    /// As layers of a picture that is seen in part, each faded by itself.
+    pub(crate) fn into_layers(self) -> Vec<Layer> {
+        let fade = |layer: Layer| Layer { opacity: layer.opacity * self.together, ..layer };
+        self.layers.into_iter().map(fade).collect()
+    }
 }
 
 impl Look {
@@ -45,21 +83,38 @@ impl Look {
         Some(Look::Picture(Box::new(show)))
     }
 
-    /// The look of text; `None`: it is never seen.
-    pub(crate) fn of_text(words: Words) -> Option<Look> {
-        if words.is_still() {
-            return words.layer_at(Ticks::ZERO).map(Look::Still);
+    /// The look of text that is seen during `seen`; `None`: it is never seen.
+    pub(crate) fn of_text(
+        canvas: Size,
+        element: usize,
+        text: &Text,
+        ink: &Arc<TextInk>,
+        seen: &Range<Ticks>,
+    ) -> Option<Look> {
+        if let Some(caption) = &text.caption {
+            let spoken = Spoken::new(canvas, element, text, caption, ink, seen);
+            return Some(Look::Caption(Box::new(spoken)));
         }
+        let words = Words::new(canvas, element, &text.visual, ink.of(Piece::Whole), seen)?;
         Some(Look::Text(Box::new(words)))
     }
 
-    /// The layer at an instant of the film; `None`: nothing is seen then. A video's layer has the source time of the
-    /// element's start.
-    pub(crate) fn layer_at(&self, instant: Ticks) -> Option<Layer> {
+    /// What is seen at an instant of the film. A video's layer has the source time of the element's start.
+    pub(crate) fn seen_at(&self, instant: Ticks) -> Seen {
         match self {
-            Look::Still(layer) => Some(layer.clone()),
-            Look::Picture(show) => show.layer_at(instant),
-            Look::Text(words) => words.layer_at(instant),
+            Look::Still(layer) => Seen::of(Some(layer.clone())),
+            Look::Picture(show) => Seen::of(show.layer_at(instant)),
+            Look::Text(words) => Seen::of(words.layer_at(instant)),
+            Look::Caption(spoken) => spoken.seen_at(instant),
+        }
+    }
+
+    /// How the pictures of text are drawn.
+    pub(crate) fn rasters(&self) -> Vec<(Piece, TextRaster)> {
+        match self {
+            Look::Still(_) | Look::Picture(_) => Vec::new(),
+            Look::Text(words) => vec![(Piece::Whole, words.raster())],
+            Look::Caption(spoken) => spoken.rasters(),
         }
     }
 }

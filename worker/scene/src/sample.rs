@@ -1,14 +1,17 @@
 //! Small compositions for the tests of this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use composition::element::{
-    Audio, Crop, Element, ElementKind, Fit, Image, Span, Text, TextAlign, Video, Visual,
+    Audio, Crop, Decor, Element, ElementKind, Fit, Image, Span, Text, TextAlign, Video, Visual,
 };
 use composition::{
     Background, Color, Composition, Curve, Easing, FrameRate, Keyframe, Keyframes, Length, OutputFormat,
     OutputSettings, Size, SourceUrl, Ticks,
 };
+
+use crate::{Rect, SourceFacts, Stage, TextInk, TextRaster};
 
 pub(crate) const CANVAS: Size = Size { width: 1280, height: 720 };
 
@@ -118,5 +121,17 @@ pub(crate) fn words(text: &str) -> Text {
         wrap: true,
         leading: 1.2,
         tracking: 0.0,
+        decor: Decor::default(),
+        caption: None,
     }
+}
+
+/// How the pixmap of a film's first element, a text without a caption, is drawn.
+pub(crate) fn raster_of(stage: &Stage) -> Option<TextRaster> {
+    stage.text_rasters(0).first().map(|(_, raster)| *raster)
+}
+
+/// What the glyphs of such a text cover.
+pub(crate) fn covering(ink: Rect) -> SourceFacts {
+    SourceFacts::Text { ink: Arc::new(TextInk::plain(ink)) }
 }

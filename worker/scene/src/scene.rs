@@ -9,6 +9,8 @@ use std::fmt;
 
 use composition::{Color, Size, Ticks};
 
+use crate::text::Piece;
+
 /// A film's picture at one instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scene {
@@ -59,15 +61,19 @@ pub enum LayerSource {
     Silhouette {
         /// Index in the composition's `elements`.
         element: usize,
+        /// Which of a text's pictures.
+        piece: Piece,
         /// The colour.
         color: Color,
     },
     /// What the frame's steps before this one have painted, as large as the canvas.
     Backdrop,
-    /// The pixmap of a text element, premultiplied, drawn as [`crate::Stage::text_raster`] says.
+    /// The pixmap of a text element or of a piece of it, premultiplied, drawn as [`crate::Stage::text_rasters`] says.
     Text {
         /// Index in the composition's `elements`.
         element: usize,
+        /// What of it.
+        piece: Piece,
     },
 }
 
@@ -134,6 +140,19 @@ impl Rect {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.width <= 0.0 || self.height <= 0.0
+    }
+
+    /// The rectangle and what lies within `distance` of it, up, down, left and right; an empty one has nothing around it.
+    #[must_use]
+    pub fn outset(self, distance: f64) -> Rect {
+        if self.is_empty() { self } else { self.outset_by(distance, distance) }
+    }
+
+    /// The rectangle with `x` more to the left and to the right, and `y` more above and below.
+    #[must_use]
+    pub fn outset_by(self, x: f64, y: f64) -> Rect {
+        let (width, height) = ((self.width + 2.0 * x).max(0.0), (self.height + 2.0 * y).max(0.0));
+        Rect { x: self.x - x, y: self.y - y, width, height }
     }
 
     /// The smallest rectangle around both; an empty one adds nothing.
@@ -280,9 +299,11 @@ impl fmt::Display for Layer {
             LayerSource::Image { element } => write!(f, "image {element}")?,
             LayerSource::BackgroundImage => write!(f, "background image")?,
             LayerSource::Solid(color) => write!(f, "solid {color}")?,
-            LayerSource::Silhouette { element, color } => write!(f, "silhouette of {element} in {color}")?,
+            LayerSource::Silhouette { element, piece, color } => {
+                write!(f, "silhouette of {element}{piece} in {color}")?;
+            }
             LayerSource::Backdrop => write!(f, "backdrop")?,
-            LayerSource::Text { element } => write!(f, "text {element}")?,
+            LayerSource::Text { element, piece } => write!(f, "text {element}{piece}")?,
         }
         let (rect, map) = (self.source_rect, self.transform);
         write!(f, " [{} {} {}x{}]", rect.x, rect.y, rect.width, rect.height)?;

@@ -1,11 +1,14 @@
 //! What the evaluator must know of foreign media: sizes, lengths and how a picture is to be turned, never its pixels.
 
+use std::sync::Arc;
+
 use composition::Ticks;
 
-use crate::scene::{Affine, Rect};
+use crate::scene::Affine;
+use crate::text::TextInk;
 
 /// What was found out about one element's source.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SourceFacts {
     /// A file with moving pictures.
     Video {
@@ -25,8 +28,8 @@ pub enum SourceFacts {
     },
     /// Text that has been laid out.
     Text {
-        /// What its glyphs cover, in pixels from the top left of its box: [`crate::TextLayout::ink`].
-        ink: Rect,
+        /// What of its box is covered: [`crate::TextLayout::ink`].
+        ink: Arc<TextInk>,
     },
 }
 

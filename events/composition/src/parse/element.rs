@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::reader::Reader;
 use super::report::{Report, quoted, step};
-use super::{animation, text, transition, visual};
+use super::{animation, caption, text, transition, visual};
 use crate::catalog::ELEMENT_TYPES;
 use crate::element::{Audio, Element, ElementKind, Image, SourceUrl, Span, Video};
 use crate::problem::ProblemCode;
@@ -51,7 +51,9 @@ fn read(path: String, value: &Value, depth: usize, report: &mut Report<'_>) -> O
         _ => None,
     };
     element.finish();
-    Some(Element { path, id, time, visible, kind: kind? })
+    let element = Element { path, id, time, visible, kind: kind? };
+    caption::warnings(&element, report);
+    Some(element)
 }
 
 fn video(element: &mut Reader<'_, '_, '_>) -> Video {

@@ -289,6 +289,11 @@ held! {
     Easing: Easing;
 }
 
+fn spelt<T: DeserializeOwned>(word: &'static str) -> T {
+    let spelt: Result<T, WordError> = T::deserialize(word.into_deserializer());
+    spelt.expect("every available word is a variant of the field's type")
+}
+
 const SAME_KIND: &str = "readers ask for the type of the field's kind";
 
 /// Typed reads.
@@ -341,9 +346,12 @@ impl<'d> Reader<'d, '_, '_> {
 
     /// A word as the type that spells it so.
     pub(super) fn word<T: DeserializeOwned>(&mut self, name: &'static str) -> T {
-        let word: &'static str = self.defaulted(name);
-        let spelt: Result<T, WordError> = T::deserialize(word.into_deserializer());
-        spelt.expect("every available word is a variant of the field's type")
+        spelt(self.defaulted(name))
+    }
+
+    /// A word that must be there, as the type that spells it so; where it is not, that is noted.
+    pub(super) fn required_word<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+        self.optional(name).map(spelt)
     }
 
     /// The list's own spelling of a word, or the default, whether or not this version carries it out (which is noted

@@ -68,8 +68,8 @@ pub static WORD_ANIMATION: Schema = Schema {
     own: &[
         field("style", Kind::Choice(&WORD_ANIMATION_STYLES)).required(),
         field("words", Kind::List(&WORD)),
-        field("srt_url", Kind::Url).extension(),
-        field("vtt_url", Kind::Url).extension(),
+        field("srt_url", Kind::Url).missing().extension(),
+        field("vtt_url", Kind::Url).missing().extension(),
     ],
     groups: &[],
 };

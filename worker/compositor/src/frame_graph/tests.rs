@@ -11,7 +11,7 @@ const HD: Size = Size { width: 1280, height: 720 };
 const VIDEO: LayerSource = LayerSource::Video { element: 0, time: Ticks::ZERO };
 const SD_VIDEO: LayerSource = LayerSource::Video { element: 1, time: Ticks::ZERO };
 const PHOTO: LayerSource = LayerSource::Image { element: 2 };
-const TEXT: LayerSource = LayerSource::Text { element: 3 };
+const TEXT: LayerSource = LayerSource::Text { element: 3, piece: scene::Piece::Whole };
 
 /// A BT.709 video and a photo of the canvas' size, a BT.601 video of 640x480, a text of 300x40.
 fn facts(source: &LayerSource) -> Option<PictureFacts> {

@@ -5,9 +5,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use composition::element::{Element, ElementKind, Fit, Text, TextAlign, Visual};
+use composition::caption::{Caption, CaptionStyle, SpokenWord};
+use composition::element::{Decor, Element, ElementKind, Fit, Outline, Plate, Text, TextAlign, Visual};
 use composition::{
-    Background, Color, Composition, FrameIndex, FrameRate, Length, OutputFormat, OutputSettings, Size, Ticks,
+    Background, Color, Composition, FrameRate, Length, OutputFormat, OutputSettings, Size, Ticks,
 };
 use scene::{FontFiles, FontSet, SourceFacts, Stage, Typesetter};
 
@@ -101,20 +102,26 @@ fn words(text: &str) -> Text {
         wrap: true,
         leading: 1.2,
         tracking: 0.0,
+        decor: Decor::default(),
+        caption: None,
     }
 }
 
-/// Lays out, stages and draws, as the worker does.
-fn draw_text(text: Text) -> TextPixmap {
+/// Lays out, stages and draws every piece, as the worker does.
+fn draw_pieces(text: Text) -> Vec<(Piece, TextPixmap)> {
     let (width, height) = scene::box_size(&text.visual, CANVAS);
     let layout = Typesetter::new(fonts()).layout(&text, width, height).expect("the fonts can be read");
-    let stage = Stage::new(&film(text), &[Some(SourceFacts::Text { ink: layout.ink })], None);
-    assert_eq!(
-        stage.frame_at(FrameIndex(0)).scenes().map(|scene| scene.layers.len()).sum::<usize>(),
-        1,
-        "the text is seen"
-    );
-    rasterize(&layout, &stage.text_raster(0).expect("the text is seen"))
+    let facts = SourceFacts::Text { ink: Arc::clone(&layout.ink) };
+    let stage = Stage::new(&film(text), &[Some(facts)], None);
+    let rasters = stage.text_rasters(0).into_iter();
+    rasters.map(|(piece, raster)| (piece, rasterize(&layout, piece, &raster))).collect()
+}
+
+/// The one picture of text without a caption.
+fn draw_text(text: Text) -> TextPixmap {
+    let mut pieces = draw_pieces(text);
+    assert_eq!(pieces.len(), 1, "the text is seen");
+    pieces.remove(0).1
 }
 
 fn pixels(pixmap: &TextPixmap) -> impl Iterator<Item = (u32, u32, [u8; 4])> + '_ {
@@ -217,4 +224,76 @@ fn the_same_text_has_the_same_bytes() {
     let first = draw();
     let other = std::thread::spawn(draw).join().expect("the thread draws");
     assert_eq!(first, other, "on any thread, at any time");
+}
+
+/// How many pixels are nearly this colour and nearly opaque.
+fn count(pixmap: &TextPixmap, color: [u8; 3]) -> usize {
+    let near = |value: u8, wanted: u8| value.abs_diff(wanted) < 24;
+    let is = |pixel: [u8; 4]| pixel[3] > 230 && (0..3).all(|at| near(pixel[at], color[at]));
+    pixels(pixmap).filter(|(_, _, pixel)| is(*pixel)).count()
+}
+
+const ORANGE: [u8; 3] = [255, 128, 0];
+const BLUE: [u8; 3] = [0, 0, 255];
+
+#[test]
+fn a_plate_hugs_the_lines_and_an_outline_the_letters() {
+    let blue = Color { r: 0, g: 0, b: 255, a: 255 };
+    let plate = |x_padding| {
+        let plate =
+            Plate { color: blue, x_padding: Length::Pixels(x_padding), y_padding: Length::Pixels(4.0) };
+        draw_text(Text { decor: Decor { plate: Some(plate), ..Decor::default() }, ..words("HH") })
+    };
+    let (narrow, wide) = (plate(0.0), plate(10.0));
+    assert!(count(&narrow, BLUE) > 0 && count(&narrow, ORANGE) > 100, "letters stand on it");
+    let (left, top, right, bottom) = inked(&narrow);
+    assert_eq!(bottom - top + 1, 40 * 12 / 10 + 8, "a line of 1.2 em and the padding");
+    let (wide_left, _, wide_right, _) = inked(&wide);
+    assert_eq!((wide_right - wide_left) - (right - left), 20, "ten pixels more on either side");
+
+    let outline = Some(Outline { color: blue, width: 0.2 });
+    let around = draw_text(Text { decor: Decor { outline, ..Decor::default() }, ..words("HH") });
+    assert!(count(&around, BLUE) > 100 && count(&around, ORANGE) > 100, "under the letters");
+    let (bare, lined) = (inked(&draw_text(words("HH"))), inked(&around));
+    let wider = (lined.2 - lined.0) - (bare.2 - bare.0);
+    assert!((7..=9).contains(&wider), "half of 8 px lies outside on either side, not {wider}");
+    let hollow = draw_text(Text { decor: Decor { outline, hollow: true, plate: None }, ..words("HH") });
+    assert_eq!(count(&hollow, ORANGE), 0, "nothing is filled");
+}
+
+fn caption(style: CaptionStyle) -> Vec<(Piece, TextPixmap)> {
+    let word = |text: &str, start, end| SpokenWord {
+        text: text.to_owned(),
+        start: Ticks::from_seconds(start),
+        end: Ticks::from_seconds(end),
+    };
+    let words_of = vec![word("HH", 0.0, 0.5), word("MM", 0.5, 1.0)];
+    let highlight = Some(Color { r: 0, g: 0, b: 255, a: 255 });
+    let caption = Some(Caption { style, highlight, words: words_of });
+    draw_pieces(Text { caption, ..words("HH MM") })
+}
+
+#[test]
+fn the_pieces_of_a_caption_put_together_are_the_text() {
+    let whole = draw_text(words("HH MM"));
+    let pieces = caption(CaptionStyle::Color);
+    let of = |piece: Piece| &pieces.iter().find(|(known, _)| *known == piece).expect("it is drawn").1;
+    let all = of(Piece::Words { first: 0, end: 2 });
+    assert_eq!((all.x, all.y, &all.pixels), (whole.x, whole.y, &whole.pixels), "all words are the text");
+    let [first, second] = [0, 1].map(|word| of(Piece::Words { first: word, end: word + 1 }));
+    let drawn = |pixmap: &TextPixmap| pixels(pixmap).filter(|(_, _, pixel)| pixel[3] > 0).count();
+    assert_eq!(drawn(first) + drawn(second), drawn(&whole), "each letter is in one of them");
+    assert!(first.x + first.width < second.x, "side by side");
+}
+
+#[test]
+fn a_spoken_word_is_set_off_in_the_colour_of_the_highlight() {
+    let pieces = caption(CaptionStyle::Color);
+    let lit = pieces.iter().find(|(piece, _)| *piece == Piece::Lit(1)).expect("it is drawn");
+    assert!(count(&lit.1, BLUE) > 100 && count(&lit.1, ORANGE) == 0, "its letters");
+    let pieces = caption(CaptionStyle::Box);
+    let boxed = pieces.iter().find(|(piece, _)| *piece == Piece::Boxed(0)).expect("it is drawn");
+    assert!(count(&boxed.1, BLUE) > 300 && count(&boxed.1, ORANGE) > 100, "what is behind its letters");
+    let corner = boxed.1.pixels[3];
+    assert_eq!(corner, 0, "whose corners are round");
 }

@@ -27,7 +27,7 @@ pub(crate) fn index(source: &LayerSource) -> usize {
     match *source {
         LayerSource::Video { element, .. }
         | LayerSource::Image { element }
-        | LayerSource::Text { element } => element,
+        | LayerSource::Text { element, .. } => element,
         _ => 0,
     }
 }

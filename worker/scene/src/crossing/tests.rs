@@ -5,7 +5,7 @@ use composition::{Color, Composition, Fit, Length, Ticks, Transition, Transition
 use proptest::prelude::*;
 
 use super::*;
-use crate::sample::{CANVAS, audio, element, film, image, seconds, span, video, visual, words};
+use crate::sample::{CANVAS, audio, covering, element, film, image, seconds, span, video, visual, words};
 use crate::scene::{Blur, Scene};
 use crate::{Frame, Picture, SourceFacts, Stage};
 
@@ -31,7 +31,7 @@ fn clip(end: f64) -> SourceFacts {
 }
 
 fn staged(elements: Vec<Element>, facts: &[SourceFacts], transitions: Vec<Transition>) -> Stage {
-    let facts: Vec<_> = facts.iter().copied().map(Some).collect();
+    let facts: Vec<_> = facts.iter().cloned().map(Some).collect();
     Stage::new(&Composition { transitions, ..film(elements) }, &facts, None)
 }
 
@@ -124,7 +124,7 @@ fn pictures_that_do_not_cover_each_other_are_mixed_as_whole_scenes() {
         image(0.0, 9.0, lowest),
         image(0.0, 9.0, front),
     ];
-    let stage = staged(elements, &[SourceFacts::Image(WIDE); 4], vec![dissolve(0, 1, 1.0)]);
+    let stage = staged(elements, &[(); 4].map(|()| SourceFacts::Image(WIDE)), vec![dissolve(0, 1, 1.0)]);
     let frame = frame_at(&stage, 4.25);
     let [step] = frame.steps.as_slice() else { panic!("one step: {frame}") };
     let picture = |element| LayerSource::Image { element };
@@ -150,8 +150,11 @@ fn a_mix_below_another_is_the_ground_of_the_next_step() {
         upper(4.0, 90.0),
         image(0.0, 9.0, visual()),
     ];
-    let stage =
-        staged(elements, &[SourceFacts::Image(WIDE); 5], vec![dissolve(0, 1, 1.0), dissolve(2, 3, 1.0)]);
+    let stage = staged(
+        elements,
+        &[(); 5].map(|()| SourceFacts::Image(WIDE)),
+        vec![dissolve(0, 1, 1.0), dissolve(2, 3, 1.0)],
+    );
     let frame = frame_at(&stage, 4.5);
     let sources: Vec<Vec<Vec<LayerSource>>> = frame
         .steps
@@ -172,16 +175,16 @@ fn a_mix_below_another_is_the_ground_of_the_next_step() {
 
 #[test]
 fn a_text_or_a_picture_with_holes_fades_into_what_covers_it_exactly() {
-    let holed = SourceFacts::Image(Picture { opaque: false, ..WIDE });
+    let holed = || SourceFacts::Image(Picture { opaque: false, ..WIDE });
     let elements = vec![image(0.0, 4.0, visual()), image(4.0, 4.0, visual())];
-    let stage = staged(elements.clone(), &[holed, SourceFacts::Image(WIDE)], vec![dissolve(0, 1, 1.0)]);
+    let stage = staged(elements.clone(), &[holed(), SourceFacts::Image(WIDE)], vec![dissolve(0, 1, 1.0)]);
     let [left, entered] = [0, 1].map(|element| LayerSource::Image { element });
     assert_eq!(
         seen(&scene_at(&stage, 4.5)),
         [(left, 1.0), (entered, 0.5)],
         "inside what covers it, it fades as it is hidden"
     );
-    let stage = staged(elements, &[SourceFacts::Image(WIDE), holed], vec![dissolve(0, 1, 1.0)]);
+    let stage = staged(elements, &[SourceFacts::Image(WIDE), holed()], vec![dissolve(0, 1, 1.0)]);
     assert_eq!(
         seen(&scene_at(&stage, 4.5)),
         [(entered, 1.0), (left, 0.5)],
@@ -191,10 +194,13 @@ fn a_text_or_a_picture_with_holes_fades_into_what_covers_it_exactly() {
     let ink = Rect { x: 600.0, y: 340.0, width: 80.0, height: 30.0 };
     let stage = staged(
         vec![image(0.0, 4.0, visual()), text],
-        &[SourceFacts::Image(WIDE), SourceFacts::Text { ink }],
+        &[SourceFacts::Image(WIDE), covering(ink)],
         vec![dissolve(0, 1, 1.0)],
     );
-    assert_eq!(seen(&scene_at(&stage, 4.75)), [(LayerSource::Text { element: 1 }, 1.0), (left, 0.25)]);
+    assert_eq!(
+        seen(&scene_at(&stage, 4.75)),
+        [(LayerSource::Text { element: 1, piece: Piece::Whole }, 1.0), (left, 0.25)]
+    );
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn both_are_stacked_where_the_front_one_is_or_where_the_document_says() {
     let order = |z_index: Option<i64>| {
         let elements = vec![at(0.0, -1), at(4.0, 1), between.clone()];
         let crossing = Transition { z_index, ..dissolve(0, 1, 1.0) };
-        let stage = staged(elements, &[SourceFacts::Image(WIDE); 3], vec![crossing]);
+        let stage = staged(elements, &[(); 3].map(|()| SourceFacts::Image(WIDE)), vec![crossing]);
         let scene = scene_at(&stage, 4.5);
         scene.layers.iter().position(|layer| layer.source == LayerSource::Image { element: 2 })
     };
@@ -214,10 +220,13 @@ fn both_are_stacked_where_the_front_one_is_or_where_the_document_says() {
 
 #[test]
 fn sounds_cross_too_where_nothing_is_seen() {
-    let sound = SourceFacts::Sound { end: seconds(9.0) };
+    let sound = || SourceFacts::Sound { end: seconds(9.0) };
     let part = Span { out_point: Some(seconds(4.0)), ..span() };
-    let stage =
-        staged(vec![audio(0.0, part.clone()), audio(4.0, part)], &[sound, sound], vec![dissolve(0, 1, 2.0)]);
+    let stage = staged(
+        vec![audio(0.0, part.clone()), audio(4.0, part)],
+        &[sound(), sound()],
+        vec![dissolve(0, 1, 2.0)],
+    );
     let [left, entered] = stage.sound() else { panic!("two sounds: {:?}", stage.sound()) };
     assert_eq!((left.length, left.lasts, left.cross_out), (seconds(4.0), seconds(6.0), seconds(2.0)));
     assert_eq!((entered.cross_in, entered.cross_out), (seconds(2.0), Ticks::ZERO));
@@ -226,8 +235,11 @@ fn sounds_cross_too_where_nothing_is_seen() {
 #[test]
 fn an_element_that_is_left_while_it_is_entered_passes_on_what_it_has() {
     let elements = vec![image(0.0, 9.0, visual()), image(4.0, 9.0, visual()), image(5.0, 9.0, visual())];
-    let stage =
-        staged(elements, &[SourceFacts::Image(WIDE); 3], vec![dissolve(0, 1, 2.0), dissolve(1, 2, 2.0)]);
+    let stage = staged(
+        elements,
+        &[(); 3].map(|()| SourceFacts::Image(WIDE)),
+        vec![dissolve(0, 1, 2.0), dissolve(1, 2, 2.0)],
+    );
     let frame = frame_at(&stage, 5.5);
     let shares: Vec<f64> = frame.steps[0].parts.iter().map(|part| part.share).collect();
     assert_eq!(shares, [0.25, 0.75 * 0.75, 0.75 * 0.25]);

@@ -4,7 +4,7 @@ use composition::element::Text;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sample::{audio, element, film, image, seconds, span, video, visual, words};
+use crate::sample::{audio, covering, element, film, image, raster_of, seconds, span, video, visual, words};
 use crate::scene::{Affine, Rect};
 
 const HD: Picture = Picture {
@@ -43,7 +43,7 @@ fn sources_at(stage: &Stage, time: f64) -> Vec<LayerSource> {
 fn of_two_with_one_z_index_the_earlier_is_in_front() {
     let behind = Visual { z_index: -1, ..visual() };
     let elements = vec![image(0.0, 5.0, visual()), image(0.0, 5.0, visual()), image(0.0, 5.0, behind)];
-    let order = sources_at(&stage(&film(elements), &[still(); 3]), 1.0);
+    let order = sources_at(&stage(&film(elements), &[(); 3].map(|()| still())), 1.0);
     let expected = [2, 1, 0].map(|element| LayerSource::Image { element });
     assert_eq!(order, expected, "back to front: the lowest, then the later one, then the earlier one");
 }
@@ -134,7 +134,7 @@ fn the_duration_is_stated_derived_probed_or_ten_seconds() {
     let open = || video(1.0, span());
     let closed = || video(1.0, Span { out_point: Some(seconds(3.0)), ..span() });
     let photo = || image(2.0, 5.0, visual());
-    let clip = Some(clip(30.0));
+    let clip = || Some(clip(30.0));
     let lasting = |duration: Option<f64>, elements: Vec<Element>, sources: &[Option<SourceFacts>]| {
         let composition = Composition { duration: duration.map(seconds), ..film(elements) };
         stage(&composition, sources).duration()
@@ -142,12 +142,12 @@ fn the_duration_is_stated_derived_probed_or_ten_seconds() {
     let table = [
         (lasting(Some(4.0), vec![photo()], &[still()]), 4.0, "the document says so"),
         (
-            lasting(None, vec![photo(), open()], &[still(), clip]),
+            lasting(None, vec![photo(), open()], &[still(), clip()]),
             7.0,
             "a video without out_point does not count",
         ),
-        (lasting(None, vec![closed(), open()], &[clip, clip]), 4.0, "one with out_point does"),
-        (lasting(None, vec![open()], &[clip]), 31.0, "nothing else: the source's end"),
+        (lasting(None, vec![closed(), open()], &[clip(), clip()]), 4.0, "one with out_point does"),
+        (lasting(None, vec![open()], &[clip()]), 31.0, "nothing else: the source's end"),
         (lasting(None, vec![], &[]), 10.0, "nothing at all"),
     ];
     for (duration, expected, why) in table {
@@ -160,8 +160,8 @@ fn sound_is_cut_at_the_films_end_but_fades_to_its_own() {
     let part = Span { in_point: seconds(1.0), volume: 0.5, fade_out: seconds(2.0), ..span() };
     let silent = Span { volume: 0.0, ..span() };
     let elements = vec![audio(4.0, part), video(0.0, silent), audio(11.0, span())];
-    let sound = SourceFacts::Sound { end: seconds(13.0) };
-    let stage = stage(&film(elements), &[Some(sound), Some(clip(5.0)), Some(sound)]);
+    let sound = || Some(SourceFacts::Sound { end: seconds(13.0) });
+    let stage = stage(&film(elements), &[sound(), Some(clip(5.0)), sound()]);
     let [heard] = stage.sound() else { panic!("silent and late ones are left out: {:?}", stage.sound()) };
     assert_eq!(
         (heard.start, heard.length, heard.heard),
@@ -197,14 +197,14 @@ fn a_still_shows_the_middle_unless_asked() {
 }
 
 fn text_stage(text: Text, ink: Rect) -> Stage {
-    stage(&film(vec![element(0.0, ElementKind::Text(text))]), &[Some(SourceFacts::Text { ink })])
+    stage(&film(vec![element(0.0, ElementKind::Text(text))]), &[Some(covering(ink))])
 }
 
 #[test]
 fn text_is_a_plain_copy_of_its_pixmap() {
     let ink = Rect { x: 100.25, y: 50.5, width: 20.0, height: 10.0 };
     let stage = text_stage(words("x"), ink);
-    let raster = stage.text_raster(0).expect("it is seen");
+    let raster = raster_of(&stage).expect("it is seen");
     assert_eq!(
         (raster.x, raster.y, raster.width, raster.height),
         (99, 49, 23, 13),
@@ -219,7 +219,7 @@ fn text_is_a_plain_copy_of_its_pixmap() {
 fn unscaled_text_stands_on_whole_pixels() {
     let text =
         Text { visual: Visual { x: composition::Length::Pixels(640.6).into(), ..visual() }, ..words("x") };
-    let raster = text_stage(text, Rect::of_size(20.0, 10.0)).text_raster(0).expect("it is seen");
+    let raster = raster_of(&text_stage(text, Rect::of_size(20.0, 10.0))).expect("it is seen");
     assert_eq!(raster.to_canvas, Affine::translation(1.0, 0.0), "0.6 px to the right become one");
 }
 
@@ -228,7 +228,7 @@ fn scaled_text_is_drawn_at_its_scale_and_cut_at_the_canvas() {
     let ink = Rect { x: 630.0, y: 350.0, width: 20.0, height: 20.0 };
     let scaled = |x_scale: f64| {
         let text = Text { visual: Visual { x_scale: x_scale.into(), ..visual() }, ..words("x") };
-        text_stage(text, ink).text_raster(0).expect("it is seen")
+        raster_of(&text_stage(text, ink)).expect("it is seen")
     };
     let raster = scaled(2.0);
     assert_eq!(

@@ -5,7 +5,9 @@ use composition::{Easing, FrameIndex, Length};
 use proptest::prelude::*;
 
 use super::*;
-use crate::sample::{CANVAS, course, element, film, image, seconds, span, video, visual, words};
+use crate::sample::{
+    CANVAS, course, covering, element, film, image, raster_of, seconds, span, video, visual, words,
+};
 use crate::scene::Affine;
 use crate::{SourceFacts, Stage};
 
@@ -30,7 +32,7 @@ fn pixels(points: &[(f64, f64)]) -> Curve<Length> {
 /// A film of one element.
 fn staged(element: Element) -> Stage {
     let facts = match &element.kind {
-        ElementKind::Text(_) => SourceFacts::Text { ink: INK },
+        ElementKind::Text(_) => covering(INK),
         ElementKind::Image(_) => SourceFacts::Image(HD),
         ElementKind::Video(_) | ElementKind::Audio(_) => {
             SourceFacts::Video { picture: HD, end: seconds(10.0), has_sound: true }
@@ -62,7 +64,7 @@ fn seen_at(stage: &Stage, time: f64) -> Layer {
 /// Where the text's box lies on the canvas: through its pixmap and the layer.
 #[track_caller]
 fn lies_at(stage: &Stage, time: f64) -> Affine {
-    let raster = stage.text_raster(0).expect("it is drawn");
+    let raster = raster_of(stage).expect("it is drawn");
     let to_square = Affine::translation(-f64::from(raster.x), -f64::from(raster.y))
         .then(Affine::scaling(1.0 / f64::from(raster.width), 1.0 / f64::from(raster.height)));
     raster.to_canvas.then(to_square).then(seen_at(stage, time).transform)
@@ -193,7 +195,7 @@ fn a_moving_video_plays_on_as_a_still_one_does() {
 fn keyframes_do_not_change_the_order() {
     let fading = Visual { opacity: linear(&[(0.0, 0.0), (1.0, 1.0)]), ..visual() };
     let elements = vec![image(0.0, 9.0, visual()), image(0.0, 9.0, fading), image(0.0, 9.0, visual())];
-    let stage = Stage::new(&film(elements), &[Some(SourceFacts::Image(HD)); 3], None);
+    let stage = Stage::new(&film(elements), &[(); 3].map(|()| Some(SourceFacts::Image(HD))), None);
     let order = |time| {
         let layers = stage.frame_at_instant(seconds(time)).into_scene().expect("one scene").layers;
         layers.into_iter().map(|layer| layer.source).collect::<Vec<_>>()
@@ -208,7 +210,7 @@ fn keyframes_do_not_change_the_order() {
 fn fading_text_is_the_same_plain_copy_as_still_text() {
     let (still, fading) =
         (lettering(visual()), lettering(Visual { opacity: linear(&[(1.0, 0.0), (3.0, 1.0)]), ..visual() }));
-    assert_eq!(fading.text_raster(0), still.text_raster(0), "drawn alike");
+    assert_eq!(raster_of(&fading), raster_of(&still), "drawn alike");
     assert_eq!(seen_at(&fading, 2.0), Layer { opacity: 0.5, ..seen_at(&still, 2.0) }, "and shown alike");
     assert_eq!(layer_at(&fading, 1.0), None, "transparent at first");
 }
@@ -256,7 +258,7 @@ fn text_that_moves_by_whole_pixels_stays_a_copy() {
 fn zooming_text_is_drawn_once_as_large_as_it_becomes() {
     let scale = linear(&[(1.0, 1.0), (5.0, 3.0), (9.0, 2.0), (60.0, 100.0)]);
     let stage = lettering(Visual { x_scale: scale.clone(), y_scale: scale, ..visual() });
-    let raster = stage.text_raster(0).expect("it is drawn");
+    let raster = raster_of(&stage).expect("it is drawn");
     // From second 9 on it would be larger, but is not seen any more.
     assert_eq!((raster.to_canvas.a, raster.to_canvas.d), (3.0, 3.0), "at its largest while it is seen");
     assert_eq!((raster.x, raster.y), (0, 0), "on a sheet of its own");
@@ -268,11 +270,11 @@ fn zooming_text_is_drawn_once_as_large_as_it_becomes() {
 #[test]
 fn turning_text_is_drawn_upright() {
     let stage = lettering(Visual { z_rotation: linear(&[(1.0, 30.0), (9.0, 120.0)]), ..visual() });
-    let Affine { a, b, c, d, .. } = stage.text_raster(0).expect("it is drawn").to_canvas;
+    let Affine { a, b, c, d, .. } = raster_of(&stage).expect("it is drawn").to_canvas;
     assert_eq!((a, b, c, d), (1.0, 0.0, 0.0, 1.0), "whatever its turn");
     let tilted =
         lettering(Visual { z_rotation: 90.0.into(), x: pixels(&[(1.0, 0.0), (9.0, 640.0)]), ..visual() });
-    let Affine { a, b, .. } = tilted.text_raster(0).expect("it is drawn").to_canvas;
+    let Affine { a, b, .. } = raster_of(&tilted).expect("it is drawn").to_canvas;
     assert_eq!((a, b), (0.0, 1.0), "a turn that stays is drawn in");
 }
 
@@ -280,7 +282,7 @@ fn turning_text_is_drawn_upright() {
 fn the_sheet_of_moving_text_has_bounds() {
     let scale = linear(&[(1.0, 1.0), (9.0, 2000.0)]);
     let stage = lettering(Visual { x_scale: scale.clone(), y_scale: scale, ..visual() });
-    let raster = stage.text_raster(0).expect("it is drawn");
+    let raster = raster_of(&stage).expect("it is drawn");
     let pixels = u64::from(raster.width) * u64::from(raster.height);
     assert!(raster.width <= 8192 && raster.height <= 8192, "{raster:?}");
     assert!(
@@ -295,9 +297,9 @@ fn the_sheet_of_moving_text_has_bounds() {
     let ticker = Rect { width: 30_000.0, ..INK };
     let text =
         Text { visual: Visual { x: self::pixels(&[(1.0, 0.0), (9.0, -9000.0)]), ..visual() }, ..words("x") };
-    let facts = SourceFacts::Text { ink: ticker };
+    let facts = covering(ticker);
     let stage = Stage::new(&film(vec![element(0.0, ElementKind::Text(text))]), &[Some(facts)], None);
-    assert!(stage.text_raster(0).is_some_and(|raster| raster.width <= 8192), "a long line too");
+    assert!(raster_of(&stage).is_some_and(|raster| raster.width <= 8192), "a long line too");
 }
 
 #[test]
@@ -314,14 +316,6 @@ fn an_element_without_keyframes_is_worked_out_beforehand() {
     assert!(matches!(still, Some(Look::Still(_))), "{still:?}");
     let blurring = Look::of_picture(show(visual(), linear(&[(0.0, 1.0), (1.0, 2.0)])));
     assert!(matches!(blurring, Some(Look::Picture(_))), "{blurring:?}");
-    let text = |visual: Visual| {
-        Words::new(CANVAS, 0, &visual, INK, &(Ticks::ZERO..seconds(1.0))).and_then(Look::of_text)
-    };
-    assert!(matches!(text(visual()), Some(Look::Still(_))), "text that stays");
-    assert!(
-        matches!(text(Visual { opacity: linear(&[(0.0, 1.0)]), ..visual() }), Some(Look::Text(_))),
-        "that fades"
-    );
 }
 
 proptest! {
