@@ -17,6 +17,8 @@ mod contract;
 mod crash;
 #[path = "service/determinism.rs"]
 mod determinism;
+#[path = "service/faults.rs"]
+mod faults;
 #[path = "service/fidelity.rs"]
 mod fidelity;
 #[path = "service/first_light.rs"]
@@ -27,6 +29,8 @@ mod isolation;
 mod limits;
 #[path = "service/operator.rs"]
 mod operator;
+#[path = "service/secrets.rs"]
+mod secrets;
 #[path = "service/sync.rs"]
 mod sync;
 #[path = "service/transitions.rs"]

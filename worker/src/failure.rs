@@ -79,14 +79,29 @@ impl Failure {
         let code = match error {
             DecodeError::UnsupportedMedia(_) => FaultCode::UnsupportedMedia,
             DecodeError::CorruptMedia(_) => FaultCode::CorruptMedia,
-            DecodeError::TooLarge(_) => FaultCode::SourceTooLarge,
+            DecodeError::TooLarge(_) | DecodeError::OutOfMemory => FaultCode::SourceTooLarge,
+            DecodeError::TimedOut => FaultCode::SourceTimeout,
+            DecodeError::Crashed { signal: Some(signal) } if is_own_fault(*signal) => FaultCode::CorruptMedia,
             DecodeError::Stopped => return Failure::Stopped(Stopped),
-            // A decoder that dies may have been killed from outside: the attempt is repeated, and if the file is to
-            // blame it fails the same way again until the attempts are used up.
+            // A decoder that was killed from outside is nobody's fault: the attempt is repeated.
             _ => return Failure::internal(&format!("decode {source}"), error),
         };
         Failure::new(code, format!("could not {error} ({source})"))
     }
+}
+
+/// Whether a process dies by this signal only by what it does itself: by the file that it decodes.
+fn is_own_fault(signal: i32) -> bool {
+    matches!(
+        signal,
+        libc::SIGSEGV
+            | libc::SIGBUS
+            | libc::SIGILL
+            | libc::SIGFPE
+            | libc::SIGABRT
+            | libc::SIGSYS
+            | libc::SIGXCPU
+    )
 }
 
 /// Whether the root of an error is a disk without space.
@@ -107,6 +122,20 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("could not write the film")]
     struct Wrapped(#[source] io::Error);
+
+    #[test]
+    fn a_decoder_that_dies_of_its_file_blames_the_file_and_one_that_is_killed_does_not() {
+        let fault = |error: DecodeError| match Failure::of_decoding(&error, "a file") {
+            Failure::Fault(fault) => (fault.code, fault.retryable),
+            other => panic!("that is a fault: {other}"),
+        };
+        let crash = |signal| fault(DecodeError::Crashed { signal });
+        assert_eq!(crash(Some(libc::SIGSEGV)), (FaultCode::CorruptMedia, false));
+        assert_eq!(crash(Some(libc::SIGKILL)), (FaultCode::Internal, true));
+        assert_eq!(crash(None), (FaultCode::Internal, true));
+        assert_eq!(fault(DecodeError::OutOfMemory), (FaultCode::SourceTooLarge, false));
+        assert_eq!(fault(DecodeError::TimedOut), (FaultCode::SourceTimeout, false));
+    }
 
     #[test]
     fn a_full_disk_is_nobodys_fault() {

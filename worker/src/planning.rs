@@ -54,8 +54,8 @@ pub fn plan(
     let fetch = |url: &SourceUrl| assets.fetch(workspace, url, control);
     let (detail, assets) = pin(&composition, &fetch, decoder, control)?;
     let files = assets.iter().map(|asset| asset.path.clone()).collect();
-    let mut warnings = suspicions(&composition, &detail);
     let (prepared, set) = Prepared::new(composition, detail, files, fonts)?;
+    let mut warnings = suspicions(&prepared);
     warnings.extend(set);
     let still = prepared.composition.output.format.is_still();
     let rate = prepared.composition.frame_rate;
@@ -150,11 +150,19 @@ fn check_role(
     Err(Failure::new(FaultCode::UnsupportedMedia, message))
 }
 
-fn suspicions(composition: &Composition, detail: &PlanDetail) -> Vec<SubmissionWarning> {
-    let each = composition.elements.iter().enumerate().filter(|(_, element)| element.visible);
+/// A picture is called upscaled where it is shown this many times as large as its own pixels.
+const UPSCALED_FROM: f64 = 1.05;
+
+fn suspicions(prepared: &Prepared) -> Vec<SubmissionWarning> {
+    let each = prepared.composition.elements.iter().enumerate().filter(|(_, element)| element.visible);
     each.flat_map(|(index, element)| {
-        let probe = detail.source(index).map(|(_, source)| &source.probe);
-        probe.map(|probe| suspicions_about(element, probe)).unwrap_or_default()
+        let probe = prepared.detail.source(index).map(|(_, source)| &source.probe);
+        let mut warnings = probe.map(|probe| suspicions_about(element, probe)).unwrap_or_default();
+        if let Some(times) = prepared.stage.magnification(index).filter(|times| *times > UPSCALED_FROM) {
+            let message = format!("the picture is shown {times:.1} times as large as its own pixels");
+            warnings.push(warning("upscaled", message, format!("{}/source_url", element.path)));
+        }
+        warnings
     })
     .collect()
 }
@@ -176,6 +184,12 @@ fn suspicions_about(element: &Element, probe: &Probe) -> Vec<SubmissionWarning> 
         ));
     }
     let seen = video.as_ref().filter(|_| matches!(element.kind, ElementKind::Video(_)));
+    if seen.is_some_and(|video| video.index.is_variable()) {
+        let message =
+            "the source's frames last differently long; each film frame shows the one that is on then";
+        let path = format!("{}/source_url", element.path);
+        warnings.push(warning("variable_frame_rate", message.to_owned(), path));
+    }
     if seen.is_some_and(|video| video.color.transfer != Transfer::Sdr) {
         let message = "the source is HDR; its code values are shown as SDR without tone mapping".to_owned();
         warnings.push(warning("hdr_shown_as_sdr", message, format!("{}/source_url", element.path)));

@@ -1,6 +1,7 @@
 //! Elements: what is seen and heard, and when.
 
 use serde::{Deserialize, Serialize};
+use url::{Position, Url};
 
 use crate::caption::Caption;
 use crate::color::Color;
@@ -24,16 +25,22 @@ impl SourceUrl {
     /// The address without user, password, query and fragment, fit for logs and messages.
     #[must_use]
     pub fn redacted(&self) -> String {
-        let bare = self.0.split(['?', '#']).next().unwrap_or_default();
-        match bare.split_once("://") {
-            Some((scheme, rest)) => {
-                let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, p)| (a, Some(p)));
-                let host = authority.rsplit('@').next().unwrap_or_default();
-                path.map_or_else(|| format!("{scheme}://{host}"), |path| format!("{scheme}://{host}/{path}"))
+        let text = self.0.as_str();
+        match Url::parse(text).ok().filter(Url::has_host) {
+            Some(url) => {
+                let path = if url.path() == "/" && !text.ends_with('/') { "" } else { url.path() };
+                format!("{}://{}{path}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort])
             }
-            None => bare.to_owned(),
+            // Where a malformed address ends, nobody knows: what lies before its last @ may be a password.
+            None if text.contains(':') => open_part(text.rsplit('@').next().unwrap_or_default()),
+            None => open_part(text),
         }
     }
+}
+
+/// What lies before query and fragment.
+fn open_part(text: &str) -> String {
+    text.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// One entry of `elements`.
@@ -269,4 +276,28 @@ pub struct Crop {
     pub left: f64,
     /// From the right.
     pub right: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret_in_it_however_it_is_malformed() {
+        for (address, shown) in [
+            ("https://me:S3CRET@h.example:81/a/b.mp4?token=S3CRET#S3CRET", "https://h.example:81/a/b.mp4"),
+            ("http://h.example", "http://h.example"),
+            ("http:/me:S3CRET@h.example/a", "http://h.example/a"),
+            ("http:///me:S3CRET@h.example/a", "http://h.example/a"),
+            ("http://me:S3C/RET@h.example/a", "h.example/a"),
+            ("http://me:S3C?RET@h.example/a?S3CRET", "h.example/a"),
+            ("me:S3CRET@h.example/a", "h.example/a"),
+            ("http://", "http://"),
+            ("clips/photo@2x.png", "clips/photo@2x.png"),
+        ] {
+            let url = SourceUrl(address.to_owned());
+            assert_eq!(url.redacted(), shown, "of {address}");
+            assert!(!format!("{url:?}").contains("S3C"), "nor when debugging");
+        }
+    }
 }

@@ -180,6 +180,20 @@ impl Stage {
         &self.sounds
     }
 
+    /// How many times as wide and high as its own pixels an element's picture is shown in the middle of its time; `None`
+    /// where it is no picture or not seen then.
+    #[must_use]
+    pub fn magnification(&self, element: usize) -> Option<f64> {
+        let player = self.players.iter().find(|player| player.element == element)?;
+        let Range { start, end } = player.seen;
+        let middle = start + Ticks((end - start).0 / 2);
+        let seen = player.look.seen_at(middle);
+        let layer = seen.layers.first()?;
+        let is_foreign = matches!(layer.source, LayerSource::Video { .. } | LayerSource::Image { .. });
+        let pixels = layer.source_rect.width * layer.source_rect.height;
+        is_foreign.then(|| libm::sqrt(layer.transform.determinant().abs() / pixels))
+    }
+
     /// The video elements that play in any of these frames, by element index, with the source times they need. Keyframes
     /// may hide one in some of them.
     #[must_use]

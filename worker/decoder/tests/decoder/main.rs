@@ -7,5 +7,6 @@ mod confinement;
 mod exactness;
 mod faults;
 mod formats;
+mod mutations;
 mod sound;
 mod stills;

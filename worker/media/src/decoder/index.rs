@@ -77,6 +77,16 @@ impl PacketIndex {
         self.source_time(self.timestamp(self.len()).saturating_add(self.stored.packed.last_duration))
     }
 
+    /// Whether frames last differently long, by more than rounding to the timebase's units can explain.
+    #[must_use]
+    pub fn is_variable(&self) -> bool {
+        let steps = self.frames.windows(2).map(|pair| pair[1] - pair[0]);
+        let (least, most) =
+            steps.fold((i64::MAX, 0), |(least, most), step| (least.min(step), most.max(step)));
+        // A frame that was dropped doubles a step; 240 frames a second in milliseconds are steps of 4 and 5.
+        self.len() > 2 && most.saturating_mul(2) > least.saturating_mul(3)
+    }
+
     /// The presentation timestamp of frame `n` in the stream's timebase; past the last, that of the last.
     pub(super) fn timestamp(&self, n: usize) -> i64 {
         self.frames[n.min(self.frames.len() - 1)]
@@ -193,6 +203,17 @@ mod tests {
     #[test]
     fn the_last_frame_lasts_for_its_duration() {
         assert_eq!(five_frames().end(), Ticks::from_ratio(320, 1000), "1.28 + 0.04 − 1 s");
+    }
+
+    #[test]
+    fn frames_of_one_length_are_told_from_others() {
+        let steps = |steps: &[i64]| {
+            let frames = [0].iter().chain(steps).map(|step| (*step, 1)).collect();
+            index(frames, vec![(0, 0, 1)]).expect("a sound table").is_variable()
+        };
+        assert!(!steps(&[33, 33, 34, 33]) && !steps(&[4, 4, 5, 4]), "rounded to milliseconds");
+        assert!(steps(&[33, 66, 33]), "a frame is missing");
+        assert!(!steps(&[]) && !steps(&[50]), "too few to differ");
     }
 
     #[test]

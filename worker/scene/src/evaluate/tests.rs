@@ -196,6 +196,17 @@ fn a_still_shows_the_middle_unless_asked() {
     );
 }
 
+#[test]
+fn a_picture_that_is_shown_larger_than_it_is_is_known() {
+    let shown = |more: Visual| stage(&film(vec![image(0.0, 4.0, more)]), &[still()]).magnification(0);
+    assert_eq!(shown(visual()), Some(1.0), "1280 × 720 on a canvas of that size");
+    let twice = Visual { x_scale: 2.0.into(), y_scale: 2.0.into(), z_rotation: 90.0.into(), ..visual() };
+    assert_eq!(shown(twice), Some(2.0));
+    assert_eq!(shown(Visual { opacity: 0.0.into(), ..visual() }), None, "nobody sees it");
+    let text = text_stage(words("x"), Rect::of_size(20.0, 10.0));
+    assert_eq!(text.magnification(0), None, "letters have no pixels of their own");
+}
+
 fn text_stage(text: Text, ink: Rect) -> Stage {
     stage(&film(vec![element(0.0, ElementKind::Text(text))]), &[Some(covering(ink))])
 }
