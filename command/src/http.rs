@@ -49,7 +49,7 @@ impl State {
     /// A request's body.
     async fn read_json(&self, headers: &HeaderMap, body: Body) -> Result<Value, ApiError> {
         let most = self.submissions.options.limits.body_bytes_max;
-        read_json(headers, body, most, self.limits.body_discarded_bytes_max).await
+        read_json(headers, body, most, &self.limits).await
     }
 }
 

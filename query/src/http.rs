@@ -26,6 +26,7 @@ use crate::documents::Documents;
 use crate::egress::Egress;
 use crate::feed::Feed;
 use crate::http::event_stream::Seats;
+use crate::line::Line;
 use crate::progress::Progress;
 use crate::projections::webhook_deliveries;
 use crate::read_db::ReadDb;
@@ -71,6 +72,8 @@ pub(crate) struct Parts {
     pub(crate) seats: Arc<Seats>,
     /// How long an event stream is silent at most.
     pub(crate) heartbeat: Duration,
+    /// Places in the queue.
+    pub(crate) line: Line,
     pub(crate) jobs: Arc<Progress>,
     pub(crate) deliveries: Arc<Progress>,
     pub(crate) usage: Arc<Progress>,

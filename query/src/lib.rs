@@ -9,6 +9,7 @@ pub mod documents;
 mod egress;
 mod feed;
 mod http;
+mod line;
 pub mod measures;
 pub mod progress;
 pub mod projections;

@@ -18,6 +18,7 @@ use crate::egress::Egress;
 use crate::feed::Feed;
 use crate::http::event_stream::Seats;
 use crate::http::{self, QueryState};
+use crate::line::Line;
 use crate::measures::{self, MeasureError, Measures};
 use crate::projections::Projection as _;
 use crate::projections::render_jobs::RenderJobs;
@@ -155,6 +156,7 @@ impl QueryRole {
             feed: Arc::clone(&feed),
             seats: Arc::new(Seats::new(&options.service_limits)),
             heartbeat: options.heartbeat,
+            line: Line::new(Arc::clone(&store)),
             jobs: render_jobs.progress(),
             deliveries: webhook_deliveries.progress(),
             usage: usage.progress(),

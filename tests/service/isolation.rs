@@ -47,6 +47,21 @@ impl Caller<'_> {
     }
 }
 
+/// Whoever adds an operation on something that belongs to a workspace adds it to the test, too.
+async fn every_name_is_tried(owner: &Caller<'_>, tried: &[(&str, &str)]) {
+    let document = owner.read("/openapi.json").await;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        // A signed link is its own key.
+        let names_something = path.contains('{') && !path.starts_with("/v1/artifacts/");
+        let (before, after) = (path.split('{').next().unwrap(), path.rsplit('}').next().unwrap());
+        for method in operations.as_object().unwrap().keys().filter(|_| names_something) {
+            let generic = format!("{before}{{}}{after}");
+            let known = tried.contains(&(method.to_uppercase().as_str(), generic.as_str()));
+            assert!(known, "{method} {path} is not tried with another workspace's ids");
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_workspace_sees_anything_of_another() {
     let system = System::start(&[], &["--retention", "1h"]).await;
@@ -68,7 +83,7 @@ async fn no_workspace_sees_anything_of_another() {
     // By name: as if it did not exist, in the same words as what does not.
     let key_id = key["id"].as_str().unwrap();
     let absent = ["render_00000000000000000000000000", "key_00000000000000000000000000"];
-    let by_name = [
+    let by_name: [(&str, &str, &str, &str); 7] = [
         ("GET", "/v1/renders/{}", id, absent[0]),
         ("GET", "/v1/renders/{}?wait=1", id, absent[0]),
         ("DELETE", "/v1/renders/{}", id, absent[0]),
@@ -84,6 +99,8 @@ async fn no_workspace_sees_anything_of_another() {
         let text = body.to_string().replace(id, "…");
         assert_eq!(text, nothing.to_string().replace(absent, "…"), "{method} {path} tells that it exists");
     }
+
+    every_name_is_tried(&owner, &by_name.map(|(method, path, ..)| (method, path))).await;
 
     // In lists and counts: nothing of it.
     for path in ["/v1/renders", "/v1/events", "/v1/renders?metadata[secret]=of%20the%20owner"] {

@@ -1,22 +1,25 @@
-//! Reading a JSON body: bounded, and so that a client that sends too much still sees the answer.
+//! Reading a JSON body: bounded in size and time, and so that a client that sends too much still sees the answer.
 
-use api::ApiError;
+use std::time::Duration;
+
+use api::{ApiError, ServiceLimits};
 use axum::body::{Body, HttpBody as _};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use tokio::time::timeout;
 
-/// Reads the body as JSON, of at most `max_bytes`. A larger one is read and thrown away up to `discarded_max` bytes: a
-/// client that is still sending does not look for an answer, and would see a broken connection instead of the 413.
+/// Reads the body as JSON, of at most `max_bytes`. A larger one is read and thrown away up to a limit: a client that is
+/// still sending does not look for an answer, and would see a broken connection instead of the 413.
 ///
 /// # Errors
-/// 415 for another content type (none is taken for JSON), 413, 400.
+/// 415 for another content type (none is taken for JSON) and for a packed body, 408, 413, 400.
 pub(crate) async fn read_json(
     headers: &HeaderMap,
     body: Body,
     max_bytes: usize,
-    discarded_max: u64,
+    limits: &ServiceLimits,
 ) -> Result<Value, ApiError> {
     if let Some(given) = headers.get(CONTENT_TYPE) {
         let given = given.to_str().unwrap_or("unreadable");
@@ -24,7 +27,15 @@ pub(crate) async fn read_json(
             return Err(ApiError::unsupported_media_type(given));
         }
     }
-    let bytes = read(body, max_bytes, discarded_max).await?;
+    for coding in headers.get_all(CONTENT_ENCODING) {
+        let coding = coding.to_str().unwrap_or("unreadable");
+        if !coding.trim().eq_ignore_ascii_case("identity") {
+            return Err(ApiError::unsupported_coding(coding));
+        }
+    }
+    let within = Duration::from_secs(limits.body_within_s);
+    let bytes = timeout(within, read(body, max_bytes, limits.body_discarded_bytes_max)).await;
+    let bytes = bytes.map_err(|_late| ApiError::request_timeout(limits.body_within_s))??;
     serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed_json(&error))
 }
 

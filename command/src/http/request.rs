@@ -67,8 +67,15 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 /// # Errors
 /// A fault for a 422.
 pub(super) fn idempotency_key(headers: &HeaderMap, chars_max: usize) -> Result<Option<String>, Detail> {
-    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
     let fault = |code, message: String| Detail::new("Idempotency-Key", code, message);
+    if keys.next().is_some() {
+        return Err(fault(
+            "conflicting_fields",
+            "the header is given more than once; give it once".to_owned(),
+        ));
+    }
     // Header values are bytes; ours are compared as text.
     let key = std::str::from_utf8(key.as_bytes())
         .map_err(|_bytes| fault("malformed_value", "the header is not UTF-8".to_owned()))?;

@@ -1,9 +1,11 @@
 //! Every way in which a request is refused, and that refusing leaves no trace.
 
+use api::ServiceLimits;
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use event_store::EventStore as _;
 use events::Position;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::service::{Answer, KEY, Service, film, request};
@@ -50,6 +52,32 @@ async fn another_content_type_is_refused() {
     let answer = service.post_with(&[("content-type", "text/plain")], &film()).await;
     assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{answer:?}");
     assert_eq!(answer.error(), ("unsupported_media_type", vec![]));
+}
+
+#[tokio::test]
+async fn a_packed_body_is_refused_by_its_coding() {
+    let service = Service::start().await;
+    let answer = service.post_with(&[("content-encoding", "gzip")], &film()).await;
+    assert_eq!(
+        (answer.status, answer.error().0),
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+    );
+    let message = answer.body["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("Content-Encoding is \"gzip\""), "{message}");
+    let plain = service.post_with(&[("content-encoding", "identity")], &film()).await;
+    assert_eq!(plain.status, StatusCode::ACCEPTED, "{plain:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let service = Service::within(ServiceLimits { body_within_s: 1, ..ServiceLimits::default() }).await;
+    let begun = Body::from_stream(
+        futures_util::stream::iter([Ok::<_, std::convert::Infallible>("{")])
+            .chain(futures_util::stream::pending()),
+    );
+    let answer = post_text(&service, &[], begun).await;
+    assert_eq!((answer.status, answer.error().0), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+    assert_eq!(answer.header("connection"), Some("close"), "the rest of the body may come yet");
 }
 
 #[tokio::test]
@@ -102,6 +130,10 @@ async fn an_idempotency_key_has_at_most_255_characters() {
     let answer = service.post_with(&[("idempotency-key", &"k".repeat(256))], &film()).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:?}");
     assert_eq!(answer.error(), ("invalid_request", vec![("Idempotency-Key", "out_of_range")]));
+    let mut twice = request(Method::POST, "/v1/renders", &[("idempotency-key", "a")], film().to_string());
+    twice.headers_mut().append("idempotency-key", "b".parse().expect("a value"));
+    let twice = service.send(twice).await;
+    assert_eq!(twice.error(), ("invalid_request", vec![("Idempotency-Key", "conflicting_fields")]));
     let longest = service.post_with(&[("idempotency-key", &"k".repeat(255))], &film()).await;
     assert_eq!(longest.status, StatusCode::ACCEPTED, "{longest:?}");
 }

@@ -64,13 +64,15 @@ codes! {
     NotFound = "not_found", NOT_FOUND;
     /// The path exists, with other methods; the header `Allow` lists them.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// The body did not come in time.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
     /// The request is sound, and what it is about is in another state.
     Conflict = "conflict", CONFLICT;
     /// It was there, and will not be again.
     Gone = "gone", GONE;
     /// The body is larger than the endpoint takes.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE;
-    /// The body is said to be something else than JSON.
+    /// The body is said to be something else than JSON, or to be packed.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
     /// The range lies beyond the file's end; the header `Content-Range` tells its size.
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE;
@@ -169,6 +171,15 @@ impl ApiError {
         ApiError::new(Code::MethodNotAllowed, message)
     }
 
+    /// 408 `request_timeout`: the body did not come within `seconds`.
+    #[must_use]
+    pub fn request_timeout(seconds: u64) -> ApiError {
+        let message = format!("the body did not come within {seconds} seconds, the most this service waits");
+        // Half of a body is still to come: nothing else can be said on this connection (RFC 9110, 15.5.9).
+        ApiError::new(Code::RequestTimeout, message)
+            .header(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
     /// 409 `conflict`: the request is sound, and what it is about is in another state.
     #[must_use]
     pub fn conflict(message: impl Into<String>) -> ApiError {
@@ -193,6 +204,15 @@ impl ApiError {
     pub fn unsupported_media_type(found: &str) -> ApiError {
         let found: String = found.chars().take(100).collect();
         let message = format!("the body's Content-Type is {found:?}; this endpoint takes application/json");
+        ApiError::new(Code::UnsupportedMediaType, message)
+    }
+
+    /// 415 `unsupported_media_type`: the body comes packed.
+    #[must_use]
+    pub fn unsupported_coding(found: &str) -> ApiError {
+        let found: String = found.chars().take(100).collect();
+        let message =
+            format!("the body's Content-Encoding is {found:?}; this endpoint takes bodies as they are");
         ApiError::new(Code::UnsupportedMediaType, message)
     }
 

@@ -24,6 +24,8 @@ pub struct ServiceLimits {
     pub idempotency_key_chars_max: usize,
     /// Bytes of a body that is too large and yet read to its end, so that its sender sees the 413.
     pub body_discarded_bytes_max: u64,
+    /// Seconds in which a body must come. Beyond: 408.
+    pub body_within_s: u64,
     /// Bytes of all headers of a request. Beyond: 431.
     pub header_bytes_max: usize,
     /// Event streams open at once. Beyond: 429.
@@ -59,6 +61,7 @@ impl Default for ServiceLimits {
             idempotency_retention_s: ServiceLimits::IDEMPOTENCY_RETENTION_S,
             idempotency_key_chars_max: 255,
             body_discarded_bytes_max: 32 << 20,
+            body_within_s: 60,
             header_bytes_max: 64 << 10,
             event_streams_max: 2048,
             event_streams_per_workspace_max: 512,

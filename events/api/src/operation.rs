@@ -265,7 +265,12 @@ impl Operation {
     #[must_use]
     pub fn takes(mut self, text: &'static str, shape: impl Into<Shape>) -> Operation {
         self.body = Some(Body { text, shape: shape.into(), required: true, examples: Vec::new() });
-        self.refuses(&[Code::MalformedJson, Code::UnsupportedMediaType, Code::PayloadTooLarge])
+        self.refuses(&[
+            Code::MalformedJson,
+            Code::RequestTimeout,
+            Code::UnsupportedMediaType,
+            Code::PayloadTooLarge,
+        ])
     }
 
     /// Bodies to begin with. Only for an operation that takes one.

@@ -334,11 +334,16 @@ impl EventStore for MemoryStore {
     }
 
     async fn queue_position(&self, render: RenderId) -> Result<Option<u64>, StoreError> {
+        let waiting = self.waiting().await?;
+        Ok(waiting.iter().position(|it| *it == render).map(|before| before as u64))
+    }
+
+    async fn waiting(&self) -> Result<Vec<RenderId>, StoreError> {
         let tables = self.tables();
         let mut waiting: Vec<_> =
             tables.in_turn().into_iter().filter(|it| !it.row.begun).map(|it| it.row.render).collect();
         waiting.dedup();
-        Ok(waiting.iter().position(|it| *it == render).map(|before| before as u64))
+        Ok(waiting)
     }
 
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {

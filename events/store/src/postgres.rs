@@ -239,6 +239,10 @@ impl EventStore for PostgresStore {
         self.read("reading a place in the queue", async |reader| queue::position(reader, render).await).await
     }
 
+    async fn waiting(&self) -> Result<Vec<RenderId>, StoreError> {
+        self.read("reading the queue", queue::waiting).await
+    }
+
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {
         self.read("reading the load", queue::loads).await
     }

@@ -184,6 +184,10 @@ impl EventStore for SqliteStore {
         queue::position(&self.readers, render).await.map_err(failed("reading a place in the queue"))
     }
 
+    async fn waiting(&self) -> Result<Vec<RenderId>, StoreError> {
+        queue::waiting(&self.readers).await.map_err(failed("reading the queue"))
+    }
+
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError> {
         queue::loads(&self.readers).await.map_err(failed("counting renders in work"))
     }

@@ -65,6 +65,9 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// How many renders are to be begun before this one (0: it is next); `None` where it does not wait to be.
     async fn queue_position(&self, render: RenderId) -> Result<Option<u64>, StoreError>;
 
+    /// Every render that waits to be begun, in the order of [`EventStore::queue_position`].
+    async fn waiting(&self) -> Result<Vec<RenderId>, StoreError>;
+
     /// How much is in work, of each workspace that has anything in work or a concurrency of its own.
     async fn loads(&self) -> Result<Vec<WorkspaceLoad>, StoreError>;
 

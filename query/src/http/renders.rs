@@ -172,7 +172,7 @@ pub(crate) async fn read(
     let key = key(&state, caller.workspace, std::slice::from_ref(&row)).await?;
     let mut job = present(&state, &row, key.as_ref());
     if job.status == JobStatus::Queued {
-        let position = state.store.queue_position(id).await;
+        let position = state.line.position(id).await;
         job.queue_position = position.map_err(|error| ApiError::of_store(&error))?;
     }
     fresh(&headers, &job)

@@ -62,6 +62,16 @@ pub(super) async fn position(reader: &mut Reader, render: RenderId) -> Result<Op
     Ok(before.map(i64::cast_unsigned))
 }
 
+/// See [`crate::EventStore::waiting`].
+pub(super) async fn waiting(reader: &mut Reader) -> Result<Vec<RenderId>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT render_id FROM work_queue WHERE NOT begun ORDER BY priority DESC, render_id");
+    let rows = rows.persistent(reader.named()).fetch_all(&mut **reader).await?;
+    let mut waiting = rows.iter().map(|row| parsed(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    waiting.dedup();
+    Ok(waiting)
+}
+
 /// See [`crate::EventStore::loads`].
 pub(super) async fn loads(reader: &mut Reader) -> Result<Vec<WorkspaceLoad>, sqlx::Error> {
     let rows = sqlx::query(

@@ -62,6 +62,16 @@ pub(super) async fn position(pool: &SqlitePool, render: RenderId) -> Result<Opti
     Ok(before.map(i64::cast_unsigned))
 }
 
+/// See [`crate::EventStore::waiting`].
+pub(super) async fn waiting(pool: &SqlitePool) -> Result<Vec<RenderId>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT render_id FROM work_queue WHERE begun = 0 ORDER BY priority DESC, render_id");
+    let rows = rows.fetch_all(pool).await?;
+    let mut waiting = rows.iter().map(|row| parsed(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    waiting.dedup();
+    Ok(waiting)
+}
+
 /// See [`crate::EventStore::loads`].
 pub(super) async fn loads(pool: &SqlitePool) -> Result<Vec<WorkspaceLoad>, sqlx::Error> {
     let rows = sqlx::query(

@@ -46,6 +46,7 @@ pub(crate) async fn work_is_due_by_priority_and_then_by_age(store: Arc<dyn Event
     for (before, (render, _)) in order.iter().enumerate() {
         assert_eq!(store.queue_position(*render).await.unwrap(), Some(before as u64));
     }
+    assert_eq!(store.waiting().await.unwrap(), order.map(|(render, _)| render), "all of them at once");
     let first = store.due_work(1, 1).await.unwrap().remove(0);
     assert_eq!(first.row, row(6, Slot::Audio, OTHER, 100), "as it was put");
     assert!(first.enqueued_at <= store.now().await.unwrap(), "enqueued in the future");
@@ -90,6 +91,7 @@ pub(crate) async fn what_was_begun_goes_before_what_would_be_and_neither_hides_t
     let few = [order[0], order[1], order[3], order[4]];
     assert_eq!(due(&*store, 10, 2).await, few, "plans in plenty never hide the work that was begun");
     let positions = [10, 11, 12, 2, 1].map(render);
+    assert_eq!(store.waiting().await.unwrap(), positions[..4], "what was begun does not wait to be");
     for (before, render) in positions.iter().enumerate() {
         let expected = if before < 4 { Some(before as u64) } else { None };
         assert_eq!(store.queue_position(*render).await.unwrap(), expected, "renders to be begun before it");
