@@ -8,6 +8,7 @@ mod projections;
 mod render;
 mod serve;
 mod sources;
+mod traces;
 mod webhooks;
 mod workspaces;
 

@@ -17,7 +17,9 @@ pub mod projector;
 pub mod read_db;
 pub mod rebuild;
 pub mod role;
+mod traces;
 pub mod webhooks;
 
 pub use rebuild::{RebuildError, rebuild};
 pub use role::{OpenRoleError, QueryConfig, QueryOptions, QueryRole};
+pub use traces::{TraceTarget, TraceTargetError};

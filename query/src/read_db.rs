@@ -18,6 +18,7 @@ const FILE: SqliteFile = SqliteFile {
         include_str!("read_db/schema.sql"),
         include_str!("read_db/schema_2.sql"),
         include_str!("read_db/schema_3.sql"),
+        include_str!("read_db/schema_4.sql"),
     ],
 };
 

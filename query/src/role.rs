@@ -27,6 +27,7 @@ use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
 use crate::projector::Projector;
 use crate::read_db::ReadDb;
 use crate::rebuild::{self, RebuildError};
+use crate::traces::{TraceTarget, Tracer};
 use crate::webhooks::{Dispatcher, DispatcherConfig};
 
 /// What the read side works with.
@@ -59,6 +60,8 @@ pub struct QueryOptions {
     pub clock: Clock,
     /// How long an event stream is silent at most: a comment is sent then, so that nothing between closes it.
     pub heartbeat: Duration,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TraceTarget>,
 }
 
 impl Default for QueryOptions {
@@ -69,6 +72,7 @@ impl Default for QueryOptions {
             service_limits: ServiceLimits::default(),
             clock: Clock::system(),
             heartbeat: Duration::from_secs(15),
+            traces: None,
         }
     }
 }
@@ -84,6 +88,7 @@ pub struct QueryRole {
     usage: Arc<Projector<Usage>>,
     egress: Arc<Egress>,
     dispatcher: Dispatcher,
+    tracer: Option<Tracer>,
     /// Ends long polls and event streams.
     closing: CancellationToken,
 }
@@ -100,6 +105,9 @@ pub enum OpenRoleError {
     /// The database can't be written.
     #[error("could not open the read side")]
     Database(#[from] sqlx::Error),
+    /// Traces can't be sent.
+    #[error("could not open the read side")]
+    Client(#[from] outbound::BuildError),
     /// A projection of an older build can't be made anew.
     #[error("could not open the read side")]
     Rebuild(#[from] RebuildError),
@@ -165,6 +173,9 @@ impl QueryRole {
             capabilities: capabilities(&options),
             closing: closing.clone(),
         });
+        let (clock, traced) = (options.clock.clone(), (Arc::clone(&store), db.clone()));
+        let tracer =
+            options.traces.map(|target| Tracer::new(traced.0, traced.1, clock, target)).transpose()?;
         let dispatcher =
             Dispatcher::new(Arc::clone(&store), vault, outbound, db, options.clock, options.webhooks);
         Ok(QueryRole {
@@ -176,6 +187,7 @@ impl QueryRole {
             usage,
             egress,
             dispatcher,
+            tracer,
             closing,
         })
     }
@@ -204,7 +216,13 @@ impl QueryRole {
             stop.cancelled().await;
             self.closing.cancel();
         };
+        let traced = async {
+            if let Some(tracer) = &self.tracer {
+                tracer.run(stop.clone()).await;
+            }
+        };
         tokio::join!(
+            traced,
             self.render_jobs.run(stop.clone()),
             self.webhook_deliveries.run(stop.clone()),
             self.usage.run(stop.clone()),

@@ -29,6 +29,7 @@ use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
 use super::DataDir;
 use super::limits::LimitOptions;
 use super::sources::SourceOptions;
+use super::traces::TraceOptions;
 use crate::docs;
 use crate::lifecycle::Shutdown;
 use crate::metrics;
@@ -74,6 +75,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     limits: LimitOptions,
+
+    #[command(flatten)]
+    traces: TraceOptions,
 }
 
 /// What rendering runs on.
@@ -177,7 +181,9 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     };
     let webhooks =
         DispatcherConfig { keep: Duration::from_secs(limits.retention_s), ..DispatcherConfig::default() };
-    let query_options = QueryOptions { webhooks, service_limits: limits.clone(), ..QueryOptions::default() };
+    let traces = options.traces.target()?;
+    let query_options =
+        QueryOptions { webhooks, service_limits: limits.clone(), traces, ..QueryOptions::default() };
     let query = QueryRole::open_with(reading, query_options).await?;
 
     let engine = open_engine(&options, outbound).await?;

@@ -2,10 +2,17 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::contract::python;
 use crate::support::{System, get_url, small};
@@ -202,4 +209,84 @@ async fn prometheus_reads_how_the_service_is_doing() {
     assert!(invited.status().is_success(), "its own address is for anybody");
     let other = forwarded(format!("http://{open}/v1/renders")).send().await.unwrap();
     assert_eq!(other.status().as_u16(), 404, "and for nothing else");
+}
+
+/// What a collector of traces was sent, and with which key.
+type Taken = Arc<Mutex<Vec<(String, Value)>>>;
+
+async fn collector() -> (String, Taken) {
+    let taken = Taken::default();
+    let take = |State(taken): State<Taken>, headers: HeaderMap, body: Bytes| async move {
+        let mut taken = taken.lock().unwrap();
+        taken.push((headers["api-key"].to_str().unwrap().to_owned(), serde_json::from_slice(&body).unwrap()));
+        // It is away at first.
+        if taken.len() == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+    };
+    let app = Router::new().route("/v1/traces", post(take)).with_state(Arc::clone(&taken));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (address, taken)
+}
+
+#[tokio::test]
+async fn a_collector_is_told_what_became_of_a_request_and_of_its_webhook() {
+    let (address, taken) = collector().await;
+    let options = ["--otlp-endpoint", &address, "--otlp-headers", "api-key=of%20the%20operator"];
+    let system = System::start(&[], &options).await;
+    let mut film = small(1.0, json!([{ "type": "text", "text": "traced", "duration": 1 }]));
+    film["webhook_url"] = json!(format!("{}/hook", system.outside.address));
+    let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let request = crate::support::client()
+        .post(format!("{}/v1/renders", system.service.address))
+        .bearer_auth(crate::support::KEY)
+        .header("traceparent", format!("00-{trace}-{span}-01"))
+        .header("content-type", "application/json");
+    let job: Value =
+        serde_json::from_str(&request.body(film.to_string()).send().await.unwrap().text().await.unwrap())
+            .unwrap();
+    system.service.film(job["id"].as_str().unwrap()).await;
+
+    let spans = || -> Vec<Value> {
+        let taken = taken.lock().unwrap();
+        let accepted = taken.iter().skip(1).flat_map(|(key, body)| {
+            assert_eq!(key, "of the operator");
+            body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone()
+        });
+        accepted.collect()
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !spans().iter().any(|span| span["name"] == "webhook render.completed") {
+        assert!(std::time::Instant::now() < deadline, "the webhook is not told of: {:?}", spans());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let spans = spans();
+    let named = |name: &str| {
+        spans.iter().find(|span| span["name"] == name).unwrap_or_else(|| panic!("no {name}: {spans:?}"))
+    };
+    let root = named("render");
+    assert_eq!(
+        (&root["traceId"], &root["parentSpanId"]),
+        (&json!(trace), &json!(span)),
+        "in the caller's trace"
+    );
+    for name in ["queue", "plan", "part/0", "assemble", "webhook render.completed"] {
+        let span = named(name);
+        assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(trace), &root["spanId"]), "{name}");
+        let time = |field: &str| span[field].as_str().unwrap().parse::<u64>().unwrap();
+        assert!(time("startTimeUnixNano") <= time("endTimeUnixNano"), "{span}");
+        assert_eq!(span["status"]["code"], 1, "{span}");
+    }
+    let value = |span: &Value, key: &str| {
+        let all = span["attributes"].as_array().unwrap().iter();
+        all.filter(|attribute| attribute["key"] == key)
+            .map(|it| it["value"].clone())
+            .next()
+            .unwrap_or_default()
+    };
+    assert_eq!(value(root, "framelane.render.id"), json!({ "stringValue": job["id"] }));
+    assert_eq!(
+        value(named("webhook render.completed"), "http.response.status_code"),
+        json!({ "intValue": "200" })
+    );
 }

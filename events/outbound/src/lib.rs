@@ -13,7 +13,7 @@ pub mod resolver;
 pub mod target;
 
 pub use allowed::{AllowedNetworks, ParseNetworkError};
-pub use client::{BuildError, Outbound};
+pub use client::{BuildError, Outbound, operators_client};
 pub use fetch::{FetchError, FetchLimits, Fetched};
 pub use post::{PostError, PostReply};
 pub use resolver::NameLookup;
