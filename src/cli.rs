@@ -14,8 +14,10 @@ mod workspaces;
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use event_store::{EventStore, PostgresOptions, PostgresStore, Route, SqliteStore};
 
 use crate::telemetry::LogOptions;
 
@@ -73,12 +75,50 @@ pub(crate) struct DataDir {
     /// The folder of log, read models, keys and media; made if it is not there
     #[arg(long, env = "FRAMELANE_DATA_DIR", default_value = "./data", value_name = "FOLDER")]
     pub(crate) data_dir: PathBuf,
+
+    /// The PostgreSQL database (15 or newer) that holds the log, postgres://user:password@host:5432/database; a file in the
+    /// data folder unless given
+    #[arg(long, env = "FRAMELANE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+
+    /// The database is reached over a proxy that gives each transaction a session of its choice, like pgbouncer with
+    /// pool_mode = transaction
+    #[arg(long, env = "FRAMELANE_DATABASE_POOLER", requires = "database_url")]
+    database_pooler: bool,
 }
 
 impl DataDir {
-    /// The event log.
-    pub(crate) fn log_db(&self) -> PathBuf {
+    /// The log's file, where it is one.
+    fn log_db(&self) -> PathBuf {
         self.data_dir.join("log.db")
+    }
+
+    /// Whether the log is a file in the folder.
+    pub(crate) fn has_own_log(&self) -> bool {
+        self.database_url.is_none()
+    }
+
+    /// Opens the log; a file that is not there is made.
+    pub(crate) async fn open_log(&self) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
+        Ok(match &self.database_url {
+            Some(url) => {
+                let route = if self.database_pooler { Route::Pooler } else { Route::Direct };
+                Arc::new(PostgresStore::open(PostgresOptions::parse(url, route)?).await?)
+            }
+            None => Arc::new(SqliteStore::open(&self.log_db()).await?),
+        })
+    }
+
+    /// Opens a log that exists: looking at one must not make one.
+    pub(crate) async fn open_existing_log(&self) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
+        let path = self.log_db();
+        if self.has_own_log() && !path.is_file() {
+            let place = path.display();
+            return Err(
+                format!("there is no log at {place}: is --data-dir (or --database-url) right?").into()
+            );
+        }
+        self.open_log().await
     }
 
     /// The read models.

@@ -5,6 +5,7 @@ mod docs;
 mod lifecycle;
 mod metrics;
 mod telemetry;
+mod worker_health;
 
 use std::process::ExitCode;
 

@@ -40,9 +40,10 @@ pub(crate) type Requests = Family<[(&'static str, String); 3], Counter>;
 /// Where the numbers come from.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
-    pub(crate) store: Arc<dyn EventStore>,
-    pub(crate) query: QueryRole,
-    pub(crate) engine: Arc<Engine>,
+    /// The log and who reads it, in a process that has them.
+    pub(crate) log: Option<(Arc<dyn EventStore>, QueryRole)>,
+    /// In a process that renders.
+    pub(crate) engine: Option<Arc<Engine>>,
     /// The folder of fetched sources.
     pub(crate) sources: PathBuf,
     /// Parts rendered at once.
@@ -132,13 +133,14 @@ enum GatherError {
 
 impl Sources {
     async fn gather(&self) -> Result<Snapshot, GatherError> {
-        let census = self.store.census().await?;
-        let now = self.store.now().await?;
-        let reading = self.query.measure().await?;
+        let log = match &self.log {
+            Some((store, query)) => Some((store.census().await?, store.now().await?, query.measure().await?)),
+            None => None,
+        };
         let folder = self.sources.clone();
         // A folder that is not there yet, or changes meanwhile, is as good as empty.
         let cache = tokio::task::spawn_blocking(move || size_of(&folder)).await.unwrap_or_default();
-        Ok(Snapshot { census, now, reading, cache, engine: Arc::clone(&self.engine), slots: self.slots })
+        Ok(Snapshot { log, cache, engine: self.engine.clone(), slots: self.slots })
     }
 }
 
@@ -158,85 +160,37 @@ fn size_of(folder: &std::path::Path) -> (u64, u64) {
 /// Everything that is told, at one moment.
 #[derive(Debug)]
 struct Snapshot {
-    census: Census,
-    now: Timestamp,
-    reading: Measures,
+    log: Option<(Census, Timestamp, Measures)>,
     /// Files and bytes.
     cache: (u64, u64),
-    engine: Arc<Engine>,
+    engine: Option<Arc<Engine>>,
     slots: usize,
 }
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut page = Page(&mut encoder);
-        self.work(&mut page)?;
-        self.reading(&mut page)?;
-        self.stages(&mut page)
+        if let Some((census, now, measures)) = &self.log {
+            tell_work(census, *now, &mut page)?;
+            tell_reading(measures, &mut page)?;
+        }
+        match &self.engine {
+            Some(engine) => self.tell_engine(engine, &mut page),
+            None => Ok(()),
+        }
     }
 }
 
 impl Snapshot {
-    fn work(&self, page: &mut Page<'_, '_>) -> fmt::Result {
-        let Census { renders_waiting, renders_begun, slots_waiting, oldest_waiting, leases } = self.census;
-        let age = oldest_waiting.map_or(0.0, |since| self.now.ms_since(since).max(0) as f64 / 1000.0);
-        page.gauges(
-            "renders",
-            "Renders that are not over, by whether a worker has begun them",
-            "state",
-            &[("waiting", renders_waiting as f64), ("begun", renders_begun as f64)],
-        )?;
+    fn tell_engine(&self, engine: &Engine, page: &mut Page<'_, '_>) -> fmt::Result {
         page.gauge(
-            "queue_slots",
-            "Pieces of renders (plans, parts, sounds, assemblies) that wait for a worker",
-            slots_waiting as f64,
-        )?;
-        page.gauge("queue_oldest_seconds", "How long the piece has waited that waits longest", age)?;
-        page.gauge("leases", "Pieces of renders that workers hold", leases as f64)?;
-        page.gauge("worker_slots", "Pieces of renders that this process works on at once", self.slots as f64)
-    }
-
-    fn reading(&self, page: &mut Page<'_, '_>) -> fmt::Result {
-        let Measures { log_position, projections, deliveries } = &self.reading;
-        page.counter("log_events", "Events appended to the log", log_position.0)?;
-        let each = |value: fn(&query::measures::Lag) -> f64| -> Vec<_> {
-            projections.iter().map(|(name, lag)| (*name, value(lag))).collect()
-        };
-        let label = "projection";
-        page.gauges(
-            "projection_lag_events",
-            "Events not yet applied",
-            label,
-            &each(|lag| lag.events as f64),
-        )?;
-        page.gauges(
-            "projection_lag_seconds",
-            "How long the oldest event waits to be applied",
-            label,
-            &each(|lag| lag.seconds),
-        )?;
-        page.gauges(
-            "projection_failing",
-            "1: the next event can't be applied",
-            label,
-            &each(|lag| f64::from(lag.failing)),
-        )?;
-        page.gauges(
-            "webhook_deliveries",
-            "Webhooks to be sent: later, now, and more than a minute ago",
-            "state",
-            &[
-                ("waiting", deliveries.waiting as f64),
-                ("due", deliveries.due as f64),
-                ("overdue", deliveries.overdue as f64),
-            ],
+            "worker_slots",
+            "Pieces of renders that this process works on at once",
+            self.slots as f64,
         )?;
         page.gauge("source_cache_files", "Fetched sources that are kept", self.cache.0 as f64)?;
-        page.gauge("source_cache_bytes", "Bytes of fetched sources that are kept", self.cache.1 as f64)
-    }
-
-    fn stages(&self, page: &mut Page<'_, '_>) -> fmt::Result {
-        let clock = self.engine.clock();
+        page.gauge("source_cache_bytes", "Bytes of fetched sources that are kept", self.cache.1 as f64)?;
+        let clock = engine.clock();
         let frames = clock.times(Stage::Encode).counts.iter().sum();
         page.counter("frames", "Frames drawn and encoded by this process", frames)?;
         let help = "Time by stage of rendering: decode, composite and encode for each frame, the others for each render";
@@ -256,6 +210,56 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+fn tell_work(census: &Census, now: Timestamp, page: &mut Page<'_, '_>) -> fmt::Result {
+    let Census { renders_waiting, renders_begun, slots_waiting, oldest_waiting, leases } = *census;
+    let age = oldest_waiting.map_or(0.0, |since| now.ms_since(since).max(0) as f64 / 1000.0);
+    page.gauges(
+        "renders",
+        "Renders that are not over, by whether a worker has begun them",
+        "state",
+        &[("waiting", renders_waiting as f64), ("begun", renders_begun as f64)],
+    )?;
+    page.gauge(
+        "queue_slots",
+        "Pieces of renders (plans, parts, sounds, assemblies) that wait for a worker",
+        slots_waiting as f64,
+    )?;
+    page.gauge("queue_oldest_seconds", "How long the piece has waited that waits longest", age)?;
+    page.gauge("leases", "Pieces of renders that workers hold", leases as f64)
+}
+
+fn tell_reading(measures: &Measures, page: &mut Page<'_, '_>) -> fmt::Result {
+    let Measures { log_position, projections, deliveries } = measures;
+    page.counter("log_events", "Events appended to the log", log_position.0)?;
+    let each = |value: fn(&query::measures::Lag) -> f64| -> Vec<_> {
+        projections.iter().map(|(name, lag)| (*name, value(lag))).collect()
+    };
+    let label = "projection";
+    page.gauges("projection_lag_events", "Events not yet applied", label, &each(|lag| lag.events as f64))?;
+    page.gauges(
+        "projection_lag_seconds",
+        "How long the oldest event waits to be applied",
+        label,
+        &each(|lag| lag.seconds),
+    )?;
+    page.gauges(
+        "projection_failing",
+        "1: the next event can't be applied",
+        label,
+        &each(|lag| f64::from(lag.failing)),
+    )?;
+    page.gauges(
+        "webhook_deliveries",
+        "Webhooks to be sent: later, now, and more than a minute ago",
+        "state",
+        &[
+            ("waiting", deliveries.waiting as f64),
+            ("due", deliveries.due as f64),
+            ("overdue", deliveries.overdue as f64),
+        ],
+    )
 }
 
 /// Writes one metric after another.

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "../events/store/tests/store/server.rs"]
+#[expect(dead_code, reason = "its own tests do more with it")]
+mod postgres;
 #[path = "service/support.rs"]
 mod support;
 
@@ -11,6 +14,8 @@ mod browser;
 mod cancelling;
 #[path = "service/captions.rs"]
 mod captions;
+#[path = "service/cluster.rs"]
+mod cluster;
 #[path = "service/contract.rs"]
 mod contract;
 #[path = "service/crash.rs"]

@@ -1,11 +1,9 @@
 //! `framelane events`: proving that the log is what was written.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use event_store::audit::{Finding, Verdict, verify};
-use event_store::{EventStore, SqliteStore};
 use events::{Position, Sha256};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -51,7 +49,7 @@ pub(crate) async fn run(command: EventsCommand) -> Result<(), Box<dyn Error>> {
     match command {
         EventsCommand::Verify(options) => verify_log(options).await,
         EventsCommand::Head(options) => {
-            let head = open(&options.data).await?.head().await?;
+            let head = options.data.open_existing_log().await?.head().await?;
             say(&format!("{}:{}", head.position.0, head.hash));
             Ok(())
         }
@@ -59,7 +57,7 @@ pub(crate) async fn run(command: EventsCommand) -> Result<(), Box<dyn Error>> {
 }
 
 async fn verify_log(options: VerifyOptions) -> Result<(), Box<dyn Error>> {
-    let store = open(&options.data).await?;
+    let store = options.data.open_existing_log().await?;
     let bar = ProgressBar::new(store.head().await?.position.0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} events {per_sec}")?);
     let verdict = verify(&store, options.anchor, |position| bar.set_position(position.0)).await?;
@@ -71,15 +69,6 @@ async fn verify_log(options: VerifyOptions) -> Result<(), Box<dyn Error>> {
         }
         Verdict::Altered { position, finding } => Err(Box::new(Altered { position: position.0, finding })),
     }
-}
-
-/// Opens the log of a data folder that exists: looking at a log must not make one.
-async fn open(data: &DataDir) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
-    let path = data.log_db();
-    if !path.is_file() {
-        return Err(format!("there is no log at {}: is --data-dir right?", path.display()).into());
-    }
-    Ok(Arc::new(SqliteStore::open(&path).await?))
 }
 
 fn parse_anchor(text: &str) -> Result<(Position, Sha256), String> {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use event_store::{EventStore, SqliteStore, Vault};
+use event_store::Vault;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::DataDir;
@@ -26,11 +26,7 @@ pub(crate) struct RebuildOptions {
 /// Runs the subcommand.
 pub(crate) async fn run(command: ProjectionsCommand) -> Result<(), Box<dyn Error>> {
     let ProjectionsCommand::Rebuild(RebuildOptions { data }) = command;
-    let log = data.log_db();
-    if !log.is_file() {
-        return Err(format!("there is no log at {}: is --data-dir right?", log.display()).into());
-    }
-    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&log).await?);
+    let store = data.open_existing_log().await?;
     let vault = Arc::new(Vault::open(&data.master_key())?);
     let bar = ProgressBar::new(store.head().await?.position.0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} events {per_sec}")?);

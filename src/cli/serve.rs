@@ -1,4 +1,10 @@
-//! `framelane serve`: every role in one process.
+//! `framelane serve`: every role in one process, or the service's face here and workers elsewhere.
+//!
+//! ```text
+//!  face (command, query, projector, webhooks) ◀── claims, heartbeats, reports ──▶ workers, any number
+//!   log, read models, keys                          in process, or over NATS        no log, no keys
+//!              └───────────────────── objects: a folder that all of them share ────────────┘
+//! ```
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -8,11 +14,11 @@ use std::time::Duration;
 
 use api::{PatientListener, Peer, ServiceLimits};
 use axum::middleware::from_fn;
-use bus::{HintBus, InProcessBus, WorkBus};
-use clap::Args;
+use bus::{HintBus, InProcessBus, NatsBus, WorkBus};
+use clap::{Args, ValueEnum};
 use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
 use compositor::GpuOptions;
-use event_store::{EventStore, SqliteStore, Vault};
+use event_store::{EventStore, Vault};
 use events::WorkerId;
 use media::decoder::DecoderConfig;
 use outbound::{AllowedNetworks, Outbound, ParseNetworkError};
@@ -33,6 +39,7 @@ use super::traces::TraceOptions;
 use crate::docs;
 use crate::lifecycle::Shutdown;
 use crate::metrics;
+use crate::worker_health;
 
 /// See [`super::Command::Serve`].
 #[derive(Debug, Args)]
@@ -43,6 +50,20 @@ pub(crate) struct ServeOptions {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, env = "FRAMELANE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
+
+    /// What this process does; workers in processes of their own meet the others at --nats-url and share --objects with them
+    #[arg(long, env = "FRAMELANE_ROLES", value_enum, value_delimiter = ',', default_values_t = Role::ALL, hide_default_value = true, value_name = "ROLE,…")]
+    roles: Vec<Role>,
+
+    /// The NATS server (2.2 or newer) at which workers of other processes meet the service: nats://user:password@host:4222,
+    /// or tls://…
+    #[arg(long, env = "FRAMELANE_NATS_URL", hide_env_values = true, value_name = "URL")]
+    nats_url: Option<String>,
+
+    /// The folder of parts and films; one that all processes of the service share, where there are several. Inside the data
+    /// folder unless given
+    #[arg(long, env = "FRAMELANE_OBJECTS", value_name = "FOLDER")]
+    objects: Option<PathBuf>,
 
     /// What links in answers and webhooks begin with; http:// and the address listened on unless given
     #[arg(long, env = "FRAMELANE_PUBLIC_URL", value_name = "URL")]
@@ -78,6 +99,83 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     traces: TraceOptions,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Role {
+    /// Takes requests, and decides what workers do
+    Command,
+    /// Answers what is read
+    Query,
+    /// Keeps the read models
+    Projector,
+    /// Sends webhooks
+    Webhooks,
+    /// Renders
+    Worker,
+}
+
+impl Role {
+    const ALL: [Role; 5] = [Role::Command, Role::Query, Role::Projector, Role::Webhooks, Role::Worker];
+    /// Those that share the log and the read models' file.
+    const FACE: [Role; 4] = [Role::Command, Role::Query, Role::Projector, Role::Webhooks];
+}
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Duties {
+    face: bool,
+    worker: bool,
+}
+
+impl Duties {
+    fn of(options: &ServeOptions) -> Result<Duties, &'static str> {
+        let has = |role: &Role| options.roles.contains(role);
+        let duties = Duties { face: Role::FACE.iter().any(has), worker: has(&Role::Worker) };
+        if duties.face && !Role::FACE.iter().all(has) {
+            return Err(
+                "could not split the roles like this: command, query, projector and webhooks share one process in \
+                 this version; --roles worker is what others may do",
+            );
+        }
+        if !(duties.face && duties.worker) && options.nats_url.is_none() {
+            return Err(
+                "could not split the roles: name the NATS server at which the processes meet, with --nats-url",
+            );
+        }
+        Ok(duties)
+    }
+}
+
+/// The way between the face and its workers.
+#[derive(Debug, Clone)]
+enum Bus {
+    Inside(InProcessBus),
+    Nats(NatsBus),
+}
+
+impl Bus {
+    async fn open(options: &ServeOptions) -> Result<Bus, Box<dyn Error>> {
+        Ok(match &options.nats_url {
+            Some(url) => Bus::Nats(NatsBus::connect(url).await?),
+            None => Bus::Inside(InProcessBus::default()),
+        })
+    }
+
+    fn hints(&self) -> Arc<dyn HintBus> {
+        match self {
+            Bus::Inside(bus) => Arc::new(bus.clone()),
+            Bus::Nats(bus) => Arc::new(bus.clone()),
+        }
+    }
+
+    fn work(&self) -> Arc<dyn WorkBus> {
+        match self {
+            Bus::Inside(bus) => Arc::new(bus.clone()),
+            Bus::Nats(bus) => Arc::new(bus.clone()),
+        }
+    }
 }
 
 /// What rendering runs on.
@@ -134,8 +232,26 @@ impl EngineOptions {
     }
 }
 
+/// What all parts of a process work with.
+struct Shared {
+    storage: Arc<dyn Storage>,
+    outbound: Outbound,
+    bus: Bus,
+    limits: ServiceLimits,
+    public_url: String,
+}
+
+/// The service's face, open.
+#[derive(Debug, Clone)]
+struct Face {
+    store: Arc<dyn EventStore>,
+    command: CommandRole,
+    query: QueryRole,
+}
+
 /// Runs the service until it is told to stop.
 pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
+    let duties = Duties::of(&options)?;
     let data = &options.data;
     std::fs::create_dir_all(&data.data_dir)
         .map_err(|error| format!("could not make {}: {error}", data.data_dir.display()))?;
@@ -146,62 +262,26 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         Some(listen) => Some(bind(listen).await?),
         None => None,
     };
-    let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-
-    let vault = Arc::new(Vault::open(&data.master_key())?);
-    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&data.log_db()).await?);
-    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(data.objects()).await?);
-    let limits = options.limits.service_limits();
-    let keep_ms = i64::try_from(limits.retention_s.saturating_mul(1000))?;
-    let links = Arc::new(LinkSigner::new(&public_url, *vault.derive("artifact links")).keeping(keep_ms));
-    let outbound = Outbound::new(options.network.allowed()?)?;
-    let bus = InProcessBus::default();
-
-    let command = CommandRole::new(CommandConfig {
-        store: Arc::clone(&store),
-        vault: Arc::clone(&vault),
-        storage: Arc::clone(&storage),
-        bus: Arc::new(bus.clone()),
-        links: Arc::clone(&links),
-        lease_ttl_ms: options.lease_ttl_ms,
-        limits: limits.clone(),
-        space: Arc::new(DiskSpace(data.data_dir.clone())),
-    });
-    announce(command.ensure_first_workspace(options.api_key.clone(), options.webhook_secret.clone()).await?);
-    command.recover().await?;
-    bus.serve(command.work_service());
-
-    let reading = QueryConfig {
-        store: Arc::clone(&store),
-        vault,
-        storage: Arc::clone(&storage),
-        links,
-        read_db: data.read_db(),
-        outbound: outbound.clone(),
+    let objects = options.objects.clone().unwrap_or_else(|| data.objects());
+    let shared = Shared {
+        storage: Arc::new(LocalStorage::open(objects).await?),
+        outbound: Outbound::new(options.network.allowed()?)?,
+        bus: Bus::open(&options).await?,
+        limits: options.limits.service_limits(),
+        public_url: options.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
     };
-    let webhooks =
-        DispatcherConfig { keep: Duration::from_secs(limits.retention_s), ..DispatcherConfig::default() };
-    let traces = options.traces.target()?;
-    let query_options =
-        QueryOptions { webhooks, service_limits: limits.clone(), traces, ..QueryOptions::default() };
-    let query = QueryRole::open_with(reading, query_options).await?;
-
-    let engine = open_engine(&options, outbound).await?;
-    let performer = Arc::new(EngineWorker::new(Arc::clone(&engine), storage, Handle::current()));
-    let worker = Worker::new(
-        WorkerId::new(rand::random()),
-        performer,
-        Arc::new(bus) as Arc<dyn WorkBus>,
-        options.engine.slots(),
-    );
+    let face = if duties.face { Some(Face::open(&options, &shared).await?) } else { None };
+    let engine =
+        if duties.worker { Some(open_engine(&options, shared.outbound.clone()).await?) } else { None };
 
     let tasks = TaskTracker::new();
-    let working = tasks.spawn(worker.run(shutdown.drain.clone(), shutdown.cut.clone()));
-    tasks.spawn(command.clone().run(shutdown.cut.clone()));
-    tasks.spawn(query.clone().run(shutdown.cut.clone()));
+    let working = tasks.spawn(work(engine.clone(), &shared, &options, &shutdown));
+    if let Some(face) = &face {
+        tasks.spawn(face.command.clone().run(shutdown.cut.clone()));
+        tasks.spawn(face.query.clone().run(shutdown.cut.clone()));
+    }
     let sources = metrics::Sources {
-        store,
-        query: query.clone(),
+        log: face.as_ref().map(|face| (Arc::clone(&face.store), face.query.clone())),
         engine,
         sources: data.cache().join("sources"),
         slots: options.engine.slots(),
@@ -212,16 +292,93 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     }
     tasks.close();
     let requests = sources.requests.clone();
-    let endpoints = command.endpoints().and(query.endpoints()).and(metrics::endpoints(sources));
-    let endpoints = docs::with_documents(endpoints, &public_url);
-    let router = api::with_conventions(endpoints.into_router(), request_id, &limits)
+    let endpoints = match &face {
+        Some(face) => face.command.endpoints().and(face.query.endpoints()),
+        None => worker_health::endpoints(match &shared.bus {
+            Bus::Nats(bus) => Some(bus.clone()),
+            Bus::Inside(_) => None,
+        }),
+    };
+    let endpoints = docs::with_documents(endpoints.and(metrics::endpoints(sources)), &shared.public_url);
+    let router = api::with_conventions(endpoints.into_router(), request_id, &shared.limits)
         .layer(from_fn(move |request, next| metrics::count(requests.clone(), request, next)));
-    tracing::info!(%address, public_url, slots = options.engine.slots(), "listening");
-    let listener = PatientListener::new(listener, Duration::from_secs(limits.write_deadline_s));
+    let (public_url, slots) = (&shared.public_url, options.engine.slots());
+    tracing::info!(%address, public_url, face = duties.face, worker = duties.worker, slots, "listening");
+    let listener = PatientListener::new(listener, Duration::from_secs(shared.limits.write_deadline_s));
     serve(listener, router, working, &shutdown).await?;
     tasks.wait().await;
+    if let Bus::Nats(bus) = &shared.bus {
+        bus.close().await;
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Renders until it has drained; without an engine there is nothing to do until then.
+fn work(
+    engine: Option<Arc<Engine>>,
+    shared: &Shared,
+    options: &ServeOptions,
+    shutdown: &Shutdown,
+) -> impl Future<Output = ()> + Send + 'static {
+    let worker = engine.map(|engine| {
+        let performer = EngineWorker::new(engine, Arc::clone(&shared.storage), Handle::current());
+        let id = WorkerId::new(rand::random());
+        Worker::new(id, Arc::new(performer), shared.bus.work(), options.engine.slots())
+    });
+    let Shutdown { drain, cut } = shutdown.clone();
+    async move {
+        match worker {
+            Some(worker) => worker.run(drain, cut).await,
+            None => drain.cancelled().await,
+        }
+    }
+}
+
+impl Face {
+    /// Opens the log and both sides of it, and answers workers from then on.
+    async fn open(options: &ServeOptions, shared: &Shared) -> Result<Face, Box<dyn Error>> {
+        let data = &options.data;
+        let vault = Arc::new(Vault::open(&data.master_key())?);
+        let store = data.open_log().await?;
+        let keep_ms = i64::try_from(shared.limits.retention_s.saturating_mul(1000))?;
+        let signer = LinkSigner::new(&shared.public_url, *vault.derive("artifact links"));
+        let links = Arc::new(signer.keeping(keep_ms));
+        let command = CommandRole::new(CommandConfig {
+            store: Arc::clone(&store),
+            vault: Arc::clone(&vault),
+            storage: Arc::clone(&shared.storage),
+            bus: shared.bus.hints(),
+            links: Arc::clone(&links),
+            lease_ttl_ms: options.lease_ttl_ms,
+            limits: shared.limits.clone(),
+            space: Arc::new(DiskSpace(data.data_dir.clone())),
+        });
+        let (key, secret) = (options.api_key.clone(), options.webhook_secret.clone());
+        announce(command.ensure_first_workspace(key, secret).await?);
+        if matches!(shared.bus, Bus::Inside(_)) {
+            // All workers lived in this process's last life. Those at the bus live on.
+            command.recover().await?;
+        }
+        let reading = QueryConfig {
+            store: Arc::clone(&store),
+            vault,
+            storage: Arc::clone(&shared.storage),
+            links,
+            read_db: data.read_db(),
+            outbound: shared.outbound.clone(),
+        };
+        let keep = Duration::from_secs(shared.limits.retention_s);
+        let query_options = QueryOptions {
+            webhooks: DispatcherConfig { keep, ..DispatcherConfig::default() },
+            service_limits: shared.limits.clone(),
+            traces: options.traces.target()?,
+            ..QueryOptions::default()
+        };
+        let query = QueryRole::open_with(reading, query_options).await?;
+        shared.bus.hints().serve(command.work_service());
+        Ok(Face { store, command, query })
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use event_store::{EventStore, SqliteStore, Vault, replace_webhook_secret, webhook_secrets};
+use event_store::{EventStore, Vault, replace_webhook_secret, webhook_secrets};
 use events::WorkspaceId;
 
 use super::DataDir;
@@ -70,11 +70,7 @@ pub(super) async fn secret_of(data: &DataDir) -> Result<String, Box<dyn Error>> 
 
 /// Opens the log of a data folder that exists: asking for a secret must not make one.
 async fn open(data: &DataDir) -> Result<(Arc<dyn EventStore>, Vault), Box<dyn Error>> {
-    let log = data.log_db();
-    if !log.is_file() {
-        return Err(format!("there is no log at {}: is --data-dir right?", log.display()).into());
-    }
-    Ok((Arc::new(SqliteStore::open(&log).await?), Vault::open(&data.master_key())?))
+    Ok((data.open_existing_log().await?, Vault::open(&data.master_key())?))
 }
 
 fn choose(all: &[WorkspaceId], wanted: Option<WorkspaceId>) -> Result<WorkspaceId, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use command::create_workspace;
-use event_store::{EventStore, SqliteStore, Vault};
+use event_store::Vault;
 
 use super::DataDir;
 
@@ -27,7 +27,7 @@ pub(crate) enum WorkspacesCommand {
 pub(crate) async fn run(command: WorkspacesCommand) -> Result<(), Box<dyn Error>> {
     let WorkspacesCommand::Create { data, name } = command;
     let vault = Arc::new(Vault::open(&data.master_key())?);
-    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&data.log_db()).await?);
+    let store = data.open_log().await?;
     let (workspace, key) = create_workspace(store, vault, &name).await?;
     println!("workspace: {workspace}\nAPI key (shown once): {key}");
     Ok(())

@@ -164,6 +164,12 @@ impl Service {
         self.child.kill();
     }
 
+    /// Sends the process a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.0.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "the process is there");
+    }
+
     /// Starts it again on the same data.
     pub(crate) async fn restart(&mut self) {
         (self.child, self.address) = Service::spawn(&self.folder, &self.options).await;

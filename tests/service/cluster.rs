@@ -1,0 +1,238 @@
+//! The service on several processes: its face with a log in PostgreSQL, workers that meet it at NATS, one folder of objects.
+//! Whoever dies, sleeps or goes away meanwhile: the film is the one that a single process makes, to the bit.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::postgres::Database;
+use crate::support::{Outside, Service, ffmpeg, get_url, small};
+
+/// How long a lease lasts here without a heartbeat.
+const TTL_MS: u64 = 1000;
+
+/// A NATS server on a port of its own, gone with the test.
+struct Nats {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Nats {
+    async fn start() -> Nats {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Nats::spawn(folder.path(), "-1");
+        let port = Nats::port_of(folder.path(), child.id()).await;
+        Nats { child, folder, port }
+    }
+
+    fn spawn(folder: &Path, port: &str) -> Child {
+        // Debian puts it where only administrators' paths look.
+        let installed = Path::new("/usr/sbin/nats-server");
+        let executable = if installed.exists() { installed } else { Path::new("nats-server") };
+        Command::new(executable)
+            .args(["--addr", "127.0.0.1", "--port", port, "--ports_file_dir"])
+            .arg(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server is installed (make setup-test)")
+    }
+
+    async fn port_of(folder: &Path, pid: u32) -> u16 {
+        let path = folder.join(format!("nats-server_{pid}.ports"));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let ports: Value =
+                serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+            if let Some(address) = ports["nats"][0].as_str() {
+                return address.rsplit(':').next().unwrap().parse().unwrap();
+            }
+            assert!(Instant::now() < deadline, "NATS does not start");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn address(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    async fn restart(&mut self) {
+        self.child = Nats::spawn(self.folder.path(), &self.port.to_string());
+        Nats::port_of(self.folder.path(), self.child.id()).await;
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// One face and some workers. What is listed first is dropped first: the processes before their servers.
+struct Cluster {
+    face: Service,
+    workers: Vec<Service>,
+    nats: Nats,
+    outside: Outside,
+    folder: tempfile::TempDir,
+    _database: Database,
+}
+
+impl Cluster {
+    async fn start(workers: usize) -> Cluster {
+        let (nats, database) = (Nats::start().await, Database::create().await);
+        let folder = tempfile::tempdir().unwrap();
+        ffmpeg(CLIP, &folder.path().join("clip.mp4"));
+        let outside = Outside::start(folder.path().to_owned()).await;
+        let objects = folder.path().join("objects").to_str().unwrap().to_owned();
+        let (address, database_url, ttl) = (nats.address(), database.address(), TTL_MS.to_string());
+        let meeting = ["--nats-url", &address, "--objects", &objects];
+        let roles = ["--roles", "command,query,projector,webhooks", "--lease-ttl-ms", &ttl];
+        let options = [&meeting[..], &roles, &["--database-url", &database_url]].concat();
+        let face = Service::start(&folder.path().join("face"), &options).await;
+        let mut started = Vec::new();
+        for number in 0..workers {
+            let options = [&meeting[..], &["--roles", "worker", "--slots", "1"]].concat();
+            started.push(Service::start(&folder.path().join(format!("worker{number}")), &options).await);
+        }
+        Cluster { face, workers: started, nats, outside, folder, _database: database }
+    }
+
+    fn film(&self) -> Value {
+        film(&self.outside)
+    }
+
+    /// The digest of the film that one process makes of the same.
+    async fn alone(&self) -> String {
+        let service = Service::start(&self.folder.path().join("alone"), &["--slots", "2"]).await;
+        let (job, _) = service.film(&service.submit(&self.film()).await).await;
+        job["output"]["sha256"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the job's history has so many events of a type.
+    async fn until(&self, id: &str, event_type: &str, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while of_type(&self.face.events(id).await, event_type) < count {
+            assert!(Instant::now() < deadline, "{event_type} does not come {count} times");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whatever happened: the film is this one, made of parts that were stored once each, and the job ended once.
+    async fn ends_with(&self, id: &str, sha256: &str, what: &str) {
+        let (job, _) = self.face.film(id).await;
+        assert_eq!(job["output"]["sha256"], sha256, "{what}: {job}");
+        let events = self.face.events(id).await;
+        let parts = events.iter().filter(|event| event["type"] == "render.part_stored");
+        let mut parts: Vec<String> = parts.map(|event| event["data"]["slot"].to_string()).collect();
+        let stored = parts.len();
+        parts.sort();
+        parts.dedup();
+        assert_eq!(parts.len(), stored, "{what}: no part counts twice: {parts:?}");
+        assert_eq!(of_type(&events, "render.completed"), 1, "{what}: it ended once");
+        assert_eq!(events.last().unwrap()["type"], "render.completed", "{what}: and nothing came after");
+    }
+}
+
+const CLIP: &str = "-f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=440 -t 24 -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p -c:a aac";
+
+/// Six parts and a sound.
+fn film(outside: &Outside) -> Value {
+    let clip =
+        json!({ "type": "video", "source_url": outside.media("clip.mp4"), "out_point": 24, "blur": 4 });
+    let title = json!({ "type": "text", "text": "One film, many hands", "duration": 24, "font_size": 24 });
+    small(24.0, json!([title, clip]))
+}
+
+fn of_type(events: &[Value], event_type: &str) -> usize {
+    events.iter().filter(|event| event["type"] == event_type).count()
+}
+
+async fn frames_of(worker: &Service) -> f64 {
+    let text = get_url(format!("{}/metrics", worker.address)).await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("framelane_frames_total "));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn workers_elsewhere_make_the_film_that_one_process_makes() {
+    let cluster = Cluster::start(2).await;
+    let alone = cluster.alone().await;
+    let id = cluster.face.submit(&cluster.film()).await;
+    cluster.ends_with(&id, &alone, "two workers").await;
+    for worker in &cluster.workers {
+        assert!(frames_of(worker).await > 0.0, "each of them had a part in it");
+    }
+}
+
+#[tokio::test]
+async fn whoever_dies_or_sleeps_costs_a_part_and_never_the_film() {
+    let mut cluster = Cluster::start(2).await;
+    let alone = cluster.alone().await;
+
+    let id = cluster.face.submit(&cluster.film()).await;
+    cluster.until(&id, "render.part_stored", 1).await;
+    cluster.workers[0].kill();
+    let killed = Instant::now();
+    cluster.ends_with(&id, &alone, "a killed worker").await;
+    assert!(killed.elapsed() < Duration::from_secs(60), "taken over: {:?}", killed.elapsed());
+    cluster.workers[0].restart().await;
+
+    let id = cluster.face.submit(&cluster.film()).await;
+    cluster.until(&id, "render.part_stored", 1).await;
+    cluster.workers[1].signal("STOP");
+    sleep(Duration::from_millis(3 * TTL_MS)).await;
+    cluster.workers[1].signal("CONT");
+    cluster.ends_with(&id, &alone, "a worker that slept past its lease").await;
+
+    let id = cluster.face.submit(&cluster.film()).await;
+    cluster.until(&id, "render.part_stored", 1).await;
+    cluster.face.kill();
+    sleep(Duration::from_millis(500)).await;
+    cluster.face.restart().await;
+    cluster.ends_with(&id, &alone, "a killed face").await;
+}
+
+#[tokio::test]
+async fn nats_may_go_away_and_come_back() {
+    let mut cluster = Cluster::start(2).await;
+    let alone = cluster.alone().await;
+    let id = cluster.face.submit(&cluster.film()).await;
+    cluster.until(&id, "render.part_stored", 1).await;
+    cluster.nats.kill();
+    sleep(Duration::from_secs(3)).await;
+    let (status, _) = cluster.face.call(reqwest::Method::POST, "/v1/renders", Some(&cluster.film())).await;
+    assert_eq!(status.as_u16(), 202, "requests are taken meanwhile");
+    let ready = get_url(format!("{}/readyz", cluster.workers[0].address)).await.unwrap();
+    assert_eq!(ready.status().as_u16(), 503, "a worker says that it hears of no work");
+    cluster.nats.restart().await;
+    let back = Instant::now();
+    cluster.ends_with(&id, &alone, "without NATS for a while").await;
+    assert!(back.elapsed() < Duration::from_secs(60), "it goes on soon: {:?}", back.elapsed());
+}
+
+#[test]
+fn roles_that_can_not_meet_are_refused_with_the_remedy() {
+    let serve = |roles: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let outcome = Command::new(env!("CARGO_BIN_EXE_framelane"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--roles", roles, "--data-dir"])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        assert!(!outcome.status.success());
+        String::from_utf8(outcome.stderr).unwrap()
+    };
+    assert!(serve("worker").contains("--nats-url"), "{}", serve("worker"));
+    assert!(serve("command,worker").contains("share one process"), "{}", serve("command,worker"));
+    assert!(serve("painter").contains("possible values: command, query"), "{}", serve("painter"));
+}
