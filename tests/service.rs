@@ -40,3 +40,5 @@ mod secrets;
 mod sync;
 #[path = "service/transitions.rs"]
 mod transitions;
+#[path = "service/webhooks.rs"]
+mod webhooks;

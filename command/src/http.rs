@@ -5,16 +5,17 @@ mod body;
 mod fields;
 mod renders;
 mod request;
+mod webhooks;
 mod workspace;
 
 use std::sync::Arc;
 
 use api::{ApiError, Endpoints, ServiceLimits};
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::FromRef;
 use axum::http::HeaderMap;
 use event_store::EventStore;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::present::Presenter;
 use crate::renders::Renders;
@@ -51,6 +52,14 @@ impl State {
         let most = self.submissions.options.limits.body_bytes_max;
         read_json(headers, body, most, &self.limits).await
     }
+
+    /// A request's body, or an empty object where there is none.
+    async fn read_json_or_nothing(&self, headers: &HeaderMap, body: Body) -> Result<Value, ApiError> {
+        if body.is_end_stream() {
+            return Ok(Value::Object(Map::new()));
+        }
+        self.read_json(headers, body).await
+    }
 }
 
 impl FromRef<State> for Arc<dyn EventStore> {
@@ -67,5 +76,9 @@ pub(crate) fn endpoints(state: State) -> Endpoints {
         .serve(workspace::change_operation(&state), workspace::change)
         .serve(api_keys::create_operation(&state), api_keys::create)
         .serve(api_keys::revoke_operation(), api_keys::revoke)
+        .serve(webhooks::create_operation(&state), webhooks::create)
+        .serve(webhooks::change_operation(), webhooks::change)
+        .serve(webhooks::delete_operation(), webhooks::delete)
+        .serve(webhooks::rotate_operation(), webhooks::rotate)
         .with_state(state)
 }

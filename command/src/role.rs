@@ -7,6 +7,8 @@ use api::{Endpoints, ServiceLimits};
 use bus::{HintBus, WorkService};
 use composition::ParseOptions;
 use event_store::{EventStore, StoreError, Vault};
+use events::workspace::DisableReason;
+use events::{WebhookId, WorkspaceId};
 use storage::{LinkSigner, Storage};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -177,6 +179,19 @@ impl CommandRole {
         webhook_secret: Option<String>,
     ) -> Result<FirstKey, FirstWorkspaceError> {
         self.workspaces.ensure_first(key, webhook_secret).await
+    }
+
+    /// Tells a webhook endpoint nothing more until somebody enables it: whoever sends has found that it is of no use.
+    ///
+    /// # Errors
+    /// Where the log can't be written.
+    pub async fn disable_webhook(
+        &self,
+        workspace: WorkspaceId,
+        webhook: WebhookId,
+        reason: DisableReason,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.workspaces.disable_webhook(workspace, webhook, reason).await?)
     }
 
     #[cfg(test)]

@@ -114,6 +114,11 @@ pub(crate) fn of_workspace(before: &Workspace, place: &Place, events: &[Workspac
                     rows.extend(keys.get(&revoked.key_id).map(|digest| SideRow::DeleteApiKey(*digest)));
                 }
             }
+            // Whoever tells endpoints reads the log.
+            WorkspaceEvent::WebhookCreated(_)
+            | WorkspaceEvent::WebhookChanged(_)
+            | WorkspaceEvent::WebhookDeleted(_)
+            | WorkspaceEvent::WebhookDisabled(_) => {}
         }
         state = state.evolve(event, StreamVersion(version));
     }

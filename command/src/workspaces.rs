@@ -19,6 +19,7 @@ use crate::handler::{Along, ExecuteError, Handler, Origin};
 use crate::world::{RealWorld, World};
 
 pub(crate) mod requests;
+pub(crate) mod webhooks;
 
 /// What every API key begins with.
 const KEY_PREFIX: &str = "fl_live_";

@@ -1,10 +1,11 @@
 //! Events of a workspace's life. Keys appear hashed only.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
 use crate::envelope::EncodedEvent;
-use crate::id::KeyId;
+use crate::id::{KeyId, WebhookId};
 use crate::upcast::{DecodeError, decode_data, encode_data};
 
 /// A past fact about a workspace.
@@ -18,6 +19,103 @@ pub enum WorkspaceEvent {
     ApiKeyCreated(ApiKeyCreated),
     /// A key opens it no more.
     ApiKeyRevoked(ApiKeyRevoked),
+    /// An endpoint is told of its events.
+    WebhookCreated(WebhookCreated),
+    /// An endpoint's settings are others from now on.
+    WebhookChanged(WebhookChanged),
+    /// An endpoint is told of nothing more.
+    WebhookDeleted(WebhookDeleted),
+    /// An endpoint is told of nothing until somebody enables it again.
+    WebhookDisabled(WebhookDisabled),
+}
+
+/// See [`WorkspaceEvent::WebhookCreated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookCreated {
+    /// The endpoint's name in the API.
+    pub webhook_id: WebhookId,
+    /// Its settings.
+    #[serde(flatten)]
+    pub settings: WebhookSettings,
+    /// The digest of the Idempotency-Key it was asked for with, where one was given.
+    pub idempotency_key_hash: Option<Sha256>,
+}
+
+/// See [`WorkspaceEvent::WebhookChanged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookChanged {
+    /// Which one.
+    pub webhook_id: WebhookId,
+    /// All settings as they are now.
+    #[serde(flatten)]
+    pub settings: WebhookSettings,
+}
+
+/// What an endpoint is told, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookSettings {
+    /// The digest of its address, which lies encrypted beside the log: it may hold secrets.
+    pub address: Sha256,
+    /// The types it is told of; empty: all.
+    pub events: Vec<String>,
+    /// Whether it is told of anything.
+    pub enabled: bool,
+}
+
+/// See [`WorkspaceEvent::WebhookDeleted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookDeleted {
+    /// Which one.
+    pub webhook_id: WebhookId,
+}
+
+/// See [`WorkspaceEvent::WebhookDisabled`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookDisabled {
+    /// Which one.
+    pub webhook_id: WebhookId,
+    /// Why.
+    pub reason: DisableReason,
+}
+
+/// The types that an endpoint can be told of.
+pub const WEBHOOK_EVENTS: [&str; 14] = [
+    "render.queued",
+    "render.processing",
+    "render.progress",
+    "render.completed",
+    "render.failed",
+    "render.cancelled",
+    "task.queued",
+    "task.processing",
+    "task.progress",
+    "task.completed",
+    "task.failed",
+    "task.cancelled",
+    "asset.ready",
+    "asset.failed",
+];
+
+/// The types that an endpoint is told of which asks for none by name.
+pub const WEBHOOK_EVENTS_DEFAULT: [&str; 5] =
+    ["render.completed", "render.failed", "task.completed", "task.failed", "asset.ready"];
+
+impl WebhookSettings {
+    /// Whether the endpoint is told of an event of this type.
+    #[must_use]
+    pub fn hears(&self, event_type: &str) -> bool {
+        self.enabled && (self.events.is_empty() || self.events.iter().any(|wanted| wanted == event_type))
+    }
+}
+
+/// Why the service stops telling an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DisableReason {
+    /// It answered 410.
+    Gone,
+    /// For five days nothing has arrived.
+    Failing,
 }
 
 /// See [`WorkspaceEvent::WorkspaceCreated`].
@@ -63,8 +161,16 @@ pub struct ApiKeyRevoked {
 
 impl WorkspaceEvent {
     /// Every type of this stream with its current version: `wire/` holds a sample of each.
-    pub const TYPES: &'static [(&'static str, u16)] =
-        &[("WorkspaceCreated", 1), ("WorkspaceChanged", 1), ("ApiKeyCreated", 2), ("ApiKeyRevoked", 1)];
+    pub const TYPES: &'static [(&'static str, u16)] = &[
+        ("WorkspaceCreated", 1),
+        ("WorkspaceChanged", 1),
+        ("ApiKeyCreated", 2),
+        ("ApiKeyRevoked", 1),
+        ("WebhookCreated", 1),
+        ("WebhookChanged", 1),
+        ("WebhookDeleted", 1),
+        ("WebhookDisabled", 1),
+    ];
 
     /// Type, current version and bytes, for the log.
     #[must_use]
@@ -74,6 +180,10 @@ impl WorkspaceEvent {
             WorkspaceEvent::WorkspaceChanged(data) => encode_data("WorkspaceChanged", 1, data),
             WorkspaceEvent::ApiKeyCreated(data) => encode_data("ApiKeyCreated", 2, data),
             WorkspaceEvent::ApiKeyRevoked(data) => encode_data("ApiKeyRevoked", 1, data),
+            WorkspaceEvent::WebhookCreated(data) => encode_data("WebhookCreated", 1, data),
+            WorkspaceEvent::WebhookChanged(data) => encode_data("WebhookChanged", 1, data),
+            WorkspaceEvent::WebhookDeleted(data) => encode_data("WebhookDeleted", 1, data),
+            WorkspaceEvent::WebhookDisabled(data) => encode_data("WebhookDisabled", 1, data),
         }
     }
 
@@ -87,6 +197,10 @@ impl WorkspaceEvent {
             "WorkspaceChanged" => WorkspaceEvent::WorkspaceChanged(decode_data(stored)?),
             "ApiKeyCreated" => WorkspaceEvent::ApiKeyCreated(decode_data(stored)?),
             "ApiKeyRevoked" => WorkspaceEvent::ApiKeyRevoked(decode_data(stored)?),
+            "WebhookCreated" => WorkspaceEvent::WebhookCreated(decode_data(stored)?),
+            "WebhookChanged" => WorkspaceEvent::WebhookChanged(decode_data(stored)?),
+            "WebhookDeleted" => WorkspaceEvent::WebhookDeleted(decode_data(stored)?),
+            "WebhookDisabled" => WorkspaceEvent::WebhookDisabled(decode_data(stored)?),
             _ => return Ok(None),
         }))
     }

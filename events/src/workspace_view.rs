@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::digest::Sha256;
 use crate::envelope::Recorded;
-use crate::id::{KeyId, WorkspaceId};
+use crate::id::{KeyId, WebhookId, WorkspaceId};
 use crate::time::Timestamp;
 use crate::upcast::DecodeError;
-use crate::workspace::WorkspaceEvent;
+use crate::workspace::{DisableReason, WebhookSettings, WorkspaceEvent};
 
 /// Everything about a workspace that its events tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,62 @@ pub struct WorkspaceView {
     pub updated_at: Timestamp,
     /// The keys that open it, oldest first.
     pub keys: Vec<KeyView>,
+    /// The endpoints that are told of its events, oldest first.
+    pub webhooks: Vec<WebhookView>,
+}
+
+/// An endpoint of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookView {
+    /// Its name in the API.
+    pub id: WebhookId,
+    /// Where, what and whether.
+    pub settings: WebhookSettings,
+    /// Why the service told it nothing more, where it did.
+    pub disabled: Option<DisableReason>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The digest of the Idempotency-Key it was asked for with.
+    pub idempotency_key_hash: Option<Sha256>,
+}
+
+/// An endpoint as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Webhook {
+    /// Its name in the API.
+    pub id: WebhookId,
+    /// Where events are posted to; `null` where it can't be read any more.
+    pub url: Option<String>,
+    /// The types it is told of; empty: all.
+    pub events: Vec<String>,
+    /// Whether it is told of anything.
+    pub enabled: bool,
+    /// ISO 8601, UTC, milliseconds.
+    #[schemars(extend("format" = "date-time"))]
+    pub created_at: String,
+    /// ISO 8601, UTC, milliseconds: when it was last sent something; `null`: never.
+    #[schemars(extend("format" = "date-time"))]
+    pub last_delivery_at: Option<String>,
+    /// Why the service disabled it: it answered 410, or nothing has arrived for five days.
+    #[schemars(extend("x-extension" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_reason: Option<DisableReason>,
+}
+
+impl WebhookView {
+    /// The public endpoint.
+    #[must_use]
+    pub fn present(&self, url: Option<String>, last_delivery_at: Option<Timestamp>) -> Webhook {
+        Webhook {
+            id: self.id,
+            url,
+            events: self.settings.events.clone(),
+            enabled: self.settings.enabled,
+            created_at: self.created_at.to_string(),
+            last_delivery_at: last_delivery_at.map(|at| at.to_string()),
+            disabled_reason: self.disabled,
+        }
+    }
 }
 
 /// A key that opens a workspace.
@@ -112,6 +168,7 @@ impl WorkspaceView {
                 created_at: recorded.recorded_at,
                 updated_at: recorded.recorded_at,
                 keys: Vec::new(),
+                webhooks: Vec::new(),
             });
         };
         match event {
@@ -130,8 +187,34 @@ impl WorkspaceView {
                 idempotency_key_hash: created.idempotency_key_hash,
             }),
             WorkspaceEvent::ApiKeyRevoked(revoked) => view.keys.retain(|key| key.id != revoked.key_id),
+            WorkspaceEvent::WebhookCreated(created) => view.webhooks.push(WebhookView {
+                id: created.webhook_id,
+                settings: created.settings.clone(),
+                disabled: None,
+                created_at: recorded.recorded_at,
+                idempotency_key_hash: created.idempotency_key_hash,
+            }),
+            WorkspaceEvent::WebhookChanged(changed) => {
+                if let Some(webhook) = view.webhook(changed.webhook_id) {
+                    webhook.settings.clone_from(&changed.settings);
+                    webhook.disabled = webhook.disabled.filter(|_| !changed.settings.enabled);
+                }
+            }
+            WorkspaceEvent::WebhookDeleted(deleted) => {
+                view.webhooks.retain(|webhook| webhook.id != deleted.webhook_id);
+            }
+            WorkspaceEvent::WebhookDisabled(disabled) => {
+                if let Some(webhook) = view.webhook(disabled.webhook_id) {
+                    webhook.settings.enabled = false;
+                    webhook.disabled = Some(disabled.reason);
+                }
+            }
         }
         Some(view)
+    }
+
+    fn webhook(&mut self, id: WebhookId) -> Option<&mut WebhookView> {
+        self.webhooks.iter_mut().find(|webhook| webhook.id == id)
     }
 
     /// The public workspace.

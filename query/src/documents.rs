@@ -65,6 +65,22 @@ impl Documents {
         Ok(facts.unwrap_or_default())
     }
 
+    /// A text that lies with the documents, as endpoints' addresses do; `None` where it can't be read any more.
+    ///
+    /// # Errors
+    /// Where the store can't be read now.
+    pub async fn text(&self, workspace: WorkspaceId, sha256: Sha256) -> Result<Option<String>, StoreError> {
+        match read_document(self.store.as_ref(), &self.vault, workspace, sha256).await {
+            Ok(bytes) => Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok())),
+            Err(ReadDocumentError::Store { source, .. }) => Err(source),
+            Err(ReadDocumentError::Erased { .. }) => Ok(None),
+            Err(error @ (ReadDocumentError::Sealed { .. } | ReadDocumentError::WrongDigest { .. })) => {
+                tracing::error!(%error, %workspace, "a text beside the log can't be read");
+                Ok(None)
+            }
+        }
+    }
+
     /// The workspace's key; `None` where it has been thrown away, or does not open.
     ///
     /// # Errors

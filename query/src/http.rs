@@ -41,6 +41,7 @@ pub(crate) mod health;
 mod query_string;
 mod range;
 pub(crate) mod renders;
+mod webhooks;
 pub(crate) mod workspace;
 
 /// How long a request waits for the projector to have come as far as the log was when it arrived.
@@ -134,6 +135,9 @@ pub(crate) fn endpoints(state: QueryState) -> Endpoints {
         .serve(renders::download_operation(), renders::download)
         .serve(events::history_operation(), events::history)
         .serve(deliveries::list_operation(), deliveries::list)
+        .serve(webhooks::list_operation(), webhooks::list)
+        .serve(webhooks::read_operation(), webhooks::read)
+        .serve(webhooks::deliveries_operation(), webhooks::attempts)
         .serve(events::workspace_operation(), events::workspace)
         .serve(artifacts::serve_operation(), artifacts::serve)
         .serve(workspace::read_operation(), workspace::read)
@@ -168,6 +172,8 @@ mod tests {
             (events::workspace_operation(), events::EventsParameters::KNOWN),
             (deliveries::list_operation(), deliveries::DeliveriesParameters::KNOWN),
             (api_keys::list_operation(), api_keys::KeysParameters::KNOWN),
+            (webhooks::list_operation(), webhooks::WebhooksParameters::KNOWN),
+            (webhooks::deliveries_operation(), deliveries::DeliveriesParameters::KNOWN),
         ] {
             assert_eq!(operation.query_names(), read);
         }

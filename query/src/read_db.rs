@@ -19,6 +19,7 @@ const FILE: SqliteFile = SqliteFile {
         include_str!("read_db/schema_2.sql"),
         include_str!("read_db/schema_3.sql"),
         include_str!("read_db/schema_4.sql"),
+        include_str!("read_db/schema_5.sql"),
     ],
 };
 

@@ -9,5 +9,5 @@ pub(crate) mod ledger;
 pub mod schedule;
 pub mod signature;
 
-pub use dispatcher::{Dispatcher, DispatcherConfig};
+pub use dispatcher::{Dispatcher, DispatcherConfig, EndpointSwitch};
 pub use schedule::Schedule;

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{PatientListener, Peer, ServiceLimits};
+use async_trait::async_trait;
 use axum::middleware::from_fn;
 use bus::{HintBus, InProcessBus, NatsBus, WorkBus};
 use clap::{Args, ValueEnum};
 use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
 use compositor::GpuOptions;
 use event_store::{EventStore, Vault};
-use events::WorkerId;
+use events::workspace::DisableReason;
+use events::{WebhookId, WorkerId, WorkspaceId};
 use media::decoder::DecoderConfig;
 use outbound::{AllowedNetworks, Outbound, ParseNetworkError};
-use query::webhooks::DispatcherConfig;
+use query::webhooks::{DispatcherConfig, EndpointSwitch};
 use query::{QueryConfig, QueryOptions, QueryRole};
 use storage::{LinkSigner, LocalStorage, Storage};
 use tokio::net::TcpListener;
@@ -335,6 +337,22 @@ fn work(
     }
 }
 
+/// The read side's way to have an endpoint disabled.
+#[derive(Debug)]
+struct Switch(CommandRole);
+
+#[async_trait]
+impl EndpointSwitch for Switch {
+    async fn disable(
+        &self,
+        workspace: WorkspaceId,
+        webhook: WebhookId,
+        reason: DisableReason,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.0.disable_webhook(workspace, webhook, reason).await
+    }
+}
+
 impl Face {
     /// Opens the log and both sides of it, and answers workers from then on.
     async fn open(options: &ServeOptions, shared: &Shared) -> Result<Face, Box<dyn Error>> {
@@ -369,8 +387,9 @@ impl Face {
             outbound: shared.outbound.clone(),
         };
         let keep = Duration::from_secs(shared.limits.retention_s);
+        let switch = Arc::new(Switch(command.clone()));
         let query_options = QueryOptions {
-            webhooks: DispatcherConfig { keep, ..DispatcherConfig::default() },
+            webhooks: DispatcherConfig { keep, switch: Some(switch), ..DispatcherConfig::default() },
             service_limits: shared.limits.clone(),
             traces: options.traces.target()?,
             ..QueryOptions::default()

@@ -80,10 +80,19 @@ async fn no_workspace_sees_anything_of_another() {
     assert_eq!(status, 201, "{key}");
     let workspace = job["workspace_id"].as_str().unwrap();
 
+    let hook = json!({ "url": format!("{}/hook", system.outside.address) });
+    let (status, webhook, _) = owner.ask("POST", "/v1/webhooks", Some(&hook)).await;
+    assert_eq!(status, 201, "{webhook}");
+    let webhook_id = webhook["id"].as_str().unwrap();
+
     // By name: as if it did not exist, in the same words as what does not.
     let key_id = key["id"].as_str().unwrap();
-    let absent = ["render_00000000000000000000000000", "key_00000000000000000000000000"];
-    let by_name: [(&str, &str, &str, &str); 7] = [
+    let absent = [
+        "render_00000000000000000000000000",
+        "key_00000000000000000000000000",
+        "wh_00000000000000000000000000",
+    ];
+    let by_name: [(&str, &str, &str, &str); 12] = [
         ("GET", "/v1/renders/{}", id, absent[0]),
         ("GET", "/v1/renders/{}?wait=1", id, absent[0]),
         ("DELETE", "/v1/renders/{}", id, absent[0]),
@@ -91,10 +100,17 @@ async fn no_workspace_sees_anything_of_another() {
         ("GET", "/v1/renders/{}/events", id, absent[0]),
         ("GET", "/v1/renders/{}/deliveries", id, absent[0]),
         ("DELETE", "/v1/api-keys/{}", key_id, absent[1]),
+        ("GET", "/v1/webhooks/{}", webhook_id, absent[2]),
+        ("PATCH", "/v1/webhooks/{}", webhook_id, absent[2]),
+        ("GET", "/v1/webhooks/{}/deliveries", webhook_id, absent[2]),
+        ("POST", "/v1/webhooks/{}/rotate-secret", webhook_id, absent[2]),
+        ("DELETE", "/v1/webhooks/{}", webhook_id, absent[2]),
     ];
     for (method, path, id, absent) in by_name {
-        let (status, body, _) = stranger.ask(method, &path.replace("{}", id), None).await;
-        let (_, nothing, _) = stranger.ask(method, &path.replace("{}", absent), None).await;
+        let change = json!({});
+        let sent = matches!(method, "PATCH" | "POST").then_some(&change);
+        let (status, body, _) = stranger.ask(method, &path.replace("{}", id), sent).await;
+        let (_, nothing, _) = stranger.ask(method, &path.replace("{}", absent), sent).await;
         assert_eq!((status, &body["error"]["code"]), (404, &json!("not_found")), "{method} {path}: {body}");
         let text = body.to_string().replace(id, "…");
         assert_eq!(text, nothing.to_string().replace(absent, "…"), "{method} {path} tells that it exists");
@@ -103,7 +119,8 @@ async fn no_workspace_sees_anything_of_another() {
     every_name_is_tried(&owner, &by_name.map(|(method, path, ..)| (method, path))).await;
 
     // In lists and counts: nothing of it.
-    for path in ["/v1/renders", "/v1/events", "/v1/renders?metadata[secret]=of%20the%20owner"] {
+    for path in ["/v1/renders", "/v1/events", "/v1/webhooks", "/v1/renders?metadata[secret]=of%20the%20owner"]
+    {
         assert_eq!(stranger.read(path).await["data"], json!([]), "{path}");
         assert_ne!(owner.read(path).await["data"], json!([]), "{path} shows the owner's own");
     }
@@ -126,9 +143,11 @@ async fn no_workspace_sees_anything_of_another() {
     let (status, other, _) = stranger.ask("POST", "/v1/renders", Some(&film)).await;
     assert_eq!(status, 202, "its own key, its own job: {other}");
     assert_ne!(other["id"], id);
-    for path in ["/v1/renders", "/v1/events", "/v1/api-keys", "/v1/workspace", "/v1/workspace/usage"] {
+    for path in
+        ["/v1/renders", "/v1/events", "/v1/webhooks", "/v1/api-keys", "/v1/workspace", "/v1/workspace/usage"]
+    {
         let (_, _, text) = stranger.ask("GET", path, None).await;
-        for secret in [id, key_id, workspace] {
+        for secret in [id, key_id, webhook_id, workspace] {
             assert!(!text.contains(secret), "{path} tells of {secret}: {text}");
         }
     }

@@ -39,12 +39,13 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// Serves `folder` under `/media/…` and takes webhooks at `/hook`.
+    /// Serves `folder` under `/media/…`, takes webhooks at `/hook`, and at `/gone` wants none.
     pub(crate) async fn start(folder: PathBuf) -> Outside {
         let received = Arc::new(Mutex::new(Vec::new()));
         let app = Router::new()
             .route("/media/{name}", get(serve_file))
             .with_state(folder)
+            .route("/gone", post(async || StatusCode::GONE))
             .merge(Router::new().route("/hook", post(receive)).with_state(Arc::clone(&received)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

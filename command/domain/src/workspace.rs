@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use events::workspace::{ApiKeyCreated, ApiKeyRevoked, WorkspaceChanged, WorkspaceCreated};
-use events::{KeyId, Sha256, StreamVersion, WorkspaceEvent};
+use events::workspace::{
+    ApiKeyCreated, ApiKeyRevoked, DisableReason, WebhookChanged, WebhookCreated, WebhookDeleted,
+    WebhookDisabled, WebhookSettings, WorkspaceChanged, WorkspaceCreated,
+};
+use events::{KeyId, Sha256, StreamVersion, WebhookId, WorkspaceEvent};
 use thiserror::Error;
 
 use crate::aggregate::Aggregate;
@@ -21,8 +24,13 @@ pub enum Workspace {
         settings: WorkspaceChanged,
         /// The digest of every key that opens it.
         keys: BTreeMap<KeyId, Sha256>,
+        /// The endpoints that are told of its events.
+        webhooks: BTreeMap<WebhookId, WebhookSettings>,
     },
 }
+
+/// Endpoints of one workspace at most.
+pub const WEBHOOKS_MAX: usize = 100;
 
 /// Keys that open one workspace at most.
 pub const KEYS_MAX: usize = 100;
@@ -51,6 +59,31 @@ pub enum Command {
         /// Which.
         key_id: KeyId,
     },
+    /// Tell an endpoint of its events.
+    CreateWebhook(WebhookCreated),
+    /// Change an endpoint's settings; what is `None` stays as it is.
+    ChangeWebhook {
+        /// Which.
+        webhook_id: WebhookId,
+        /// Where it is.
+        address: Option<Sha256>,
+        /// What it is told of.
+        events: Option<Vec<String>>,
+        /// Whether it is told of anything.
+        enabled: Option<bool>,
+    },
+    /// Tell an endpoint nothing more.
+    DeleteWebhook {
+        /// Which.
+        webhook_id: WebhookId,
+    },
+    /// Tell an endpoint nothing until somebody enables it.
+    DisableWebhook {
+        /// Which.
+        webhook_id: WebhookId,
+        /// Why.
+        reason: DisableReason,
+    },
 }
 
 /// A *no* of the workspace's.
@@ -74,6 +107,15 @@ pub enum Rejection {
     /// It has as many keys as a workspace may have.
     #[error("the workspace has {KEYS_MAX} keys, the most it may have; revoke one first")]
     TooManyKeys,
+    /// It has no such endpoint.
+    #[error("there is no webhook {webhook_id}")]
+    UnknownWebhook {
+        /// Which.
+        webhook_id: WebhookId,
+    },
+    /// It has as many endpoints as a workspace may have.
+    #[error("the workspace has {WEBHOOKS_MAX} webhooks, the most it may have; delete one first")]
+    TooManyWebhooks,
     /// The key's name is another key's.
     #[error("the name {key_id} is another key's")]
     KeyIdTaken {
@@ -109,6 +151,7 @@ impl Aggregate for Workspace {
                 1 => Err(Rejection::LastKey { key_id }),
                 _ => Ok(vec![WorkspaceEvent::ApiKeyRevoked(ApiKeyRevoked { key_id })]),
             },
+            (Workspace::Open { webhooks, .. }, command) => decide_webhook(webhooks, command),
         }
     }
 
@@ -117,7 +160,7 @@ impl Aggregate for Workspace {
             (Workspace::Absent, WorkspaceEvent::WorkspaceCreated(created)) => {
                 let name = created.name.clone();
                 let settings = WorkspaceChanged { name, ingest_external: false, concurrency: None };
-                return Workspace::Open { settings, keys: BTreeMap::new() };
+                return Workspace::Open { settings, keys: BTreeMap::new(), webhooks: BTreeMap::new() };
             }
             (Workspace::Open { settings, .. }, WorkspaceEvent::WorkspaceChanged(changed)) => {
                 settings.clone_from(changed);
@@ -128,9 +171,69 @@ impl Aggregate for Workspace {
             (Workspace::Open { keys, .. }, WorkspaceEvent::ApiKeyRevoked(key)) => {
                 keys.remove(&key.key_id);
             }
+            (Workspace::Open { webhooks, .. }, event) => evolve_webhooks(webhooks, event),
             _ => {}
         }
         self
+    }
+}
+
+fn decide_webhook(
+    webhooks: &BTreeMap<WebhookId, WebhookSettings>,
+    command: Command,
+) -> Result<Vec<WorkspaceEvent>, Rejection> {
+    let known =
+        |webhook_id: WebhookId| webhooks.get(&webhook_id).ok_or(Rejection::UnknownWebhook { webhook_id });
+    Ok(match command {
+        Command::CreateWebhook(created) => match webhooks.len() {
+            _ if webhooks.contains_key(&created.webhook_id) => Vec::new(),
+            WEBHOOKS_MAX.. => return Err(Rejection::TooManyWebhooks),
+            _ => vec![WorkspaceEvent::WebhookCreated(created)],
+        },
+        Command::ChangeWebhook { webhook_id, address, events, enabled } => {
+            let before = known(webhook_id)?;
+            let settings = WebhookSettings {
+                address: address.unwrap_or(before.address),
+                events: events.unwrap_or_else(|| before.events.clone()),
+                enabled: enabled.unwrap_or(before.enabled),
+            };
+            let is_new = settings != *before;
+            let changed = WorkspaceEvent::WebhookChanged(WebhookChanged { webhook_id, settings });
+            is_new.then_some(changed).into_iter().collect()
+        }
+        Command::DeleteWebhook { webhook_id } => {
+            known(webhook_id)?;
+            vec![WorkspaceEvent::WebhookDeleted(WebhookDeleted { webhook_id })]
+        }
+        Command::DisableWebhook { webhook_id, reason } => {
+            let disabled = WorkspaceEvent::WebhookDisabled(WebhookDisabled { webhook_id, reason });
+            // One that is gone or silent already needs no further word.
+            let tells = webhooks.get(&webhook_id).is_some_and(|settings| settings.enabled);
+            tells.then_some(disabled).into_iter().collect()
+        }
+        Command::Create { .. } | Command::Change { .. } | Command::AddKey(_) | Command::RevokeKey { .. } => {
+            Vec::new()
+        }
+    })
+}
+
+fn evolve_webhooks(webhooks: &mut BTreeMap<WebhookId, WebhookSettings>, event: &WorkspaceEvent) {
+    match event {
+        WorkspaceEvent::WebhookCreated(created) => {
+            webhooks.insert(created.webhook_id, created.settings.clone());
+        }
+        WorkspaceEvent::WebhookChanged(changed) => {
+            webhooks.insert(changed.webhook_id, changed.settings.clone());
+        }
+        WorkspaceEvent::WebhookDeleted(deleted) => {
+            webhooks.remove(&deleted.webhook_id);
+        }
+        WorkspaceEvent::WebhookDisabled(disabled) => {
+            if let Some(settings) = webhooks.get_mut(&disabled.webhook_id) {
+                settings.enabled = false;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -227,6 +330,33 @@ mod tests {
             [WorkspaceEvent::WorkspaceChanged(WorkspaceChanged { concurrency: None, ..changed })]
         );
         assert_eq!(Workspace::Absent.decide(change(None, None)), Err(Rejection::NotCreated));
+    }
+
+    #[test]
+    fn an_endpoint_is_told_until_it_is_deleted_or_disabled() {
+        let webhook_id = WebhookId::new(7);
+        let settings = WebhookSettings { address: Sha256::of(b"a"), events: Vec::new(), enabled: true };
+        let created = WebhookCreated { webhook_id, settings: settings.clone(), idempotency_key_hash: None };
+        let open = opened_by(1);
+        let decided = open.decide(Command::CreateWebhook(created.clone())).expect("there is room");
+        let open = open.evolve(&decided[0], StreamVersion(3));
+        assert_eq!(open.decide(Command::CreateWebhook(created)), Ok(vec![]), "told twice");
+        let change = |enabled| Command::ChangeWebhook { webhook_id, address: None, events: None, enabled };
+        assert_eq!(open.decide(change(Some(true))), Ok(vec![]), "as it is already");
+        let disable = Command::DisableWebhook { webhook_id, reason: DisableReason::Gone };
+        let disabled = open.decide(disable.clone()).expect("it is told");
+        let silent = open.clone().evolve(&disabled[0], StreamVersion(4));
+        assert_eq!(silent.decide(disable), Ok(vec![]), "it is silent already");
+        assert_eq!(
+            silent.decide(change(Some(true))).map(|events| events.len()),
+            Ok(1),
+            "and may be told again"
+        );
+        let deleted = open.decide(Command::DeleteWebhook { webhook_id }).expect("it is there");
+        let gone = open.evolve(&deleted[0], StreamVersion(4));
+        let unknown = Err(Rejection::UnknownWebhook { webhook_id });
+        assert_eq!(gone.decide(Command::DeleteWebhook { webhook_id }), unknown);
+        assert_eq!(gone.decide(change(None)), unknown);
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Fields {
         self.take(name)
     }
 
+    /// Whether anything has been found wrong.
+    pub(super) fn is_faulty(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
     /// Adds what somebody else found wrong.
     pub(super) fn add_faults(&mut self, faults: impl IntoIterator<Item = Detail>) {
         self.faults.extend(faults);

@@ -109,7 +109,7 @@ pub(super) fn refused(error: &RequestError) -> ApiError {
         RequestError::Idempotency(error) => super::request::key_refused(error),
         RequestError::Store(error) => ApiError::of_store(error),
         RequestError::Revoked => {
-            ApiError::conflict("the key that this request made has been revoked; use a new Idempotency-Key")
+            ApiError::conflict("what this request made has been taken away since; use a new Idempotency-Key")
         }
         error @ RequestError::Decode(_) => ApiError::internal(error),
     }
@@ -120,9 +120,12 @@ pub(super) fn failed(error: &WorkspaceError) -> ApiError {
         ExecuteError::Rejected(Rejection::UnknownKey { key_id }) => {
             ApiError::not_found(format_args!("API key {key_id}"))
         }
-        ExecuteError::Rejected(no @ (Rejection::LastKey { .. } | Rejection::TooManyKeys)) => {
-            ApiError::conflict(no.to_string())
+        ExecuteError::Rejected(Rejection::UnknownWebhook { webhook_id }) => {
+            ApiError::not_found(format_args!("webhook {webhook_id}"))
         }
+        ExecuteError::Rejected(
+            no @ (Rejection::LastKey { .. } | Rejection::TooManyKeys | Rejection::TooManyWebhooks),
+        ) => ApiError::conflict(no.to_string()),
         ExecuteError::Store(error) => ApiError::of_store(error),
         error => ApiError::internal(error),
     }

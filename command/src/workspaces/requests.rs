@@ -37,7 +37,7 @@ pub(crate) enum RequestError {
     Store(#[from] StoreError),
     #[error("could not carry out a workspace's request")]
     Decode(#[from] DecodeError),
-    #[error("could not make a key again: the one that this request made has been revoked")]
+    #[error("could not make it again: what this request made has been taken away")]
     Revoked,
 }
 
@@ -115,7 +115,7 @@ impl Workspaces {
         self.handler.execute(&StreamId::from(workspace), origin, Along::default(), ask).await.map(drop)
     }
 
-    async fn view(&self, workspace: WorkspaceId) -> Result<Option<WorkspaceView>, RequestError> {
+    pub(super) async fn view(&self, workspace: WorkspaceId) -> Result<Option<WorkspaceView>, RequestError> {
         Ok(WorkspaceView::fold(&self.store.load(&StreamId::from(workspace)).await?)?)
     }
 }

@@ -15,15 +15,15 @@ use crate::webhooks::attempts;
 #[derive(Debug)]
 pub(crate) struct DeliveriesParameters {
     /// Attempts of a page: 1–100, 20 unless given.
-    limit: u32,
+    pub(super) limit: u32,
     /// `next_cursor` of the page before.
-    cursor: Option<i64>,
+    pub(super) cursor: Option<i64>,
 }
 
 impl DeliveriesParameters {
     pub(super) const KNOWN: &[&str] = &["limit", "cursor"];
 
-    fn read(query: Option<&str>) -> Result<DeliveriesParameters, ApiError> {
+    pub(super) fn read(query: Option<&str>) -> Result<DeliveriesParameters, ApiError> {
         let mut query = QueryString::parse(query, DeliveriesParameters::KNOWN);
         let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX);
         let parameters = DeliveriesParameters { limit, cursor: query.cursor() };
@@ -58,11 +58,23 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let DeliveriesParameters { limit, cursor } = DeliveriesParameters::read(query.as_deref())?;
     let job = renders::find(&state, caller.workspace, render_id(&id)?).await?.view.id;
-    let found = attempts::list(state.db.readers(), job, cursor, limit + 1).await;
+    let of = attempts::Of::Job(job);
+    page(&state, &headers, of, limit, cursor).await
+}
+
+/// A page of attempts.
+pub(super) async fn page(
+    state: &QueryState,
+    headers: &HeaderMap,
+    of: attempts::Of,
+    limit: u32,
+    cursor: Option<i64>,
+) -> Result<Response, ApiError> {
+    let found = attempts::list(state.db.readers(), of, cursor, limit + 1).await;
     let mut rows = found.map_err(|error| ApiError::internal(&error))?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows.last().filter(|_| has_more).map(|(place, _)| encode_cursor(place));
     let data = rows.into_iter().map(|(_, attempt)| attempt).collect();
-    fresh(&headers, &Page::<attempts::DeliveryAttempt> { data, next_cursor, has_more })
+    fresh(headers, &Page::<attempts::DeliveryAttempt> { data, next_cursor, has_more })
 }

@@ -4,6 +4,9 @@
 //! projection that is never rebuilt by swapping. Where it starts on a log that already has a history (an import, a lost
 //! file), rows born from that history are `skipped`: nobody is told last year's news.
 //!
+//! A job with a `webhook_url` of its own is told of there; any other at its workspace's endpoints, as they were when the
+//! event happened. An endpoint that is disabled or deleted is sent nothing more.
+//!
 //! Progress is fleeting: a newer delivery for the same job, its end above all, drops an older progress that has not
 //! arrived. Address and body are sealed with the workspace's key.
 
@@ -15,9 +18,11 @@ use async_trait::async_trait;
 use event_store::{EventStore, WorkspaceKey};
 use events::job::Job;
 use events::job_view::JobView;
+use events::render::QueueReason;
+use events::workspace_view::{WebhookView, WorkspaceView};
 use events::{
-    DeliveryId, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamVersion, Timestamp,
-    WorkspaceId,
+    DeliveryId, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamId, StreamVersion,
+    Timestamp, WebhookId, WorkspaceEvent, WorkspaceId,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,6 +45,55 @@ pub struct WebhookDeliveries {
     /// The end of the history that was there before this table.
     history: Position,
     followed: Mutex<HashMap<RenderId, Followed>>,
+    /// The endpoints of workspaces, as of the last event that was looked at.
+    endpoints: Mutex<HashMap<WorkspaceId, Arc<Vec<WebhookView>>>>,
+}
+
+/// What an event means for endpoints.
+#[derive(Debug, Default)]
+pub enum Facts {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// They are told of it.
+    Tell(Box<Telling>),
+    /// One is told of nothing more.
+    Silence(WebhookId),
+}
+
+/// What is told, and to whom.
+#[derive(Debug)]
+pub struct Telling {
+    as_of: JobAsOf,
+    news: News,
+    targets: Vec<Target>,
+}
+
+/// Whom an event is told to.
+#[derive(Debug)]
+struct Target {
+    /// The workspace's endpoint; `None`: the job's own.
+    webhook: Option<WebhookId>,
+    url: String,
+}
+
+/// An event that endpoints can be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct News {
+    event_type: &'static str,
+    /// Worth nothing once there is newer news.
+    fleeting: bool,
+    /// Whether a job's own `webhook_url` is told, too.
+    for_the_job: bool,
+}
+
+/// What is written for an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A delivery is to be made.
+    Deliver(Box<Delivery>),
+    /// What waits for an endpoint is not to be.
+    Silence(Sha256),
 }
 
 /// A job that is being told of.
@@ -69,13 +123,15 @@ pub struct Delivery {
     pub workspace_id: WorkspaceId,
     /// The job.
     pub job_id: RenderId,
+    /// The workspace's endpoint; `None`: the job's own.
+    pub webhook: Option<WebhookId>,
     /// `render.completed`, …
     pub event_type: &'static str,
     /// Whether newer news takes its place.
     pub fleeting: bool,
     /// The event's position.
     pub sequence: Position,
-    /// The digest of the address.
+    /// The digest of the job's own address, or of the endpoint's name.
     pub endpoint: Sha256,
     /// The digest of its host and port.
     pub host: Sha256,
@@ -111,9 +167,11 @@ struct Body<'b> {
 
 /// The webhooks that this projection makes.
 pub(crate) fn hooks() -> Vec<Hook> {
-    let text = "Posted to the job's `webhook_url`. Answer with 2xx within 10 s; check the signature before believing it.";
+    let text = "Posted to the job's `webhook_url`, or where there is none to the workspace's endpoints. Answer with 2xx within 10 s; check the signature before believing it.";
     let hook = |name, summary| Hook::new(name, summary, text, Shape::of::<Body<'static>>());
     vec![
+        hook("render.queued", "A job waits for a worker; told at a workspace's endpoints only"),
+        hook("render.processing", "A worker has begun; told at a workspace's endpoints only"),
         hook("render.progress", "A job goes on; a newer one takes the place of one that has not arrived"),
         hook("render.completed", "A film is ready"),
         hook("render.failed", "A job has failed"),
@@ -130,18 +188,24 @@ impl WebhookDeliveries {
         links: Arc<LinkSigner>,
         history: Position,
     ) -> WebhookDeliveries {
-        WebhookDeliveries { store, documents, links, history, followed: Mutex::default() }
+        let (followed, endpoints) = (Mutex::default(), Mutex::default());
+        WebhookDeliveries { store, documents, links, history, followed, endpoints }
     }
 
     /// The job as of the event: a fold of its stream up to there and no further; `None` where nobody is told of it.
-    async fn job_as_of(&self, event: &Recorded, goes_on: bool) -> Result<Option<JobAsOf>, ProjectError> {
+    async fn job_as_of(
+        &self,
+        event: &Recorded,
+        goes_on: bool,
+        heard: bool,
+    ) -> Result<Option<JobAsOf>, ProjectError> {
         let Some(render) = event.stream_id.render() else { return Ok(None) };
         let known = self.followed().remove(&render);
         let (document, known) = match known {
             Some(known) => (known.document, known.view),
             None => (self.document(event).await?, None),
         };
-        let told = document.webhook_url.is_some();
+        let told = heard || document.webhook_url.is_some();
         // Of a job that is told to nobody only that is remembered.
         let view = if told { self.view(event, known).await? } else { None };
         if goes_on {
@@ -175,19 +239,98 @@ impl WebhookDeliveries {
         Ok(view)
     }
 
+    /// The workspace's endpoints that are told of such an event, as they were when it happened.
+    async fn hearing(&self, event: &Recorded, event_type: &str) -> Result<Vec<WebhookView>, ProjectError> {
+        let workspace = event.workspace_id;
+        let known = self.endpoints().get(&workspace).cloned();
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let events = self.store.load(&StreamId::from(workspace)).await?;
+                let before = events.iter().filter(|other| other.position < event.position);
+                let webhooks = WorkspaceView::fold(before)?.map(|view| view.webhooks).unwrap_or_default();
+                let webhooks = Arc::new(webhooks);
+                let mut endpoints = self.endpoints();
+                if endpoints.len() >= FOLLOWED_MAX {
+                    endpoints.clear();
+                }
+                endpoints.insert(workspace, Arc::clone(&webhooks));
+                webhooks
+            }
+        };
+        Ok(known.iter().filter(|webhook| webhook.settings.hears(event_type)).cloned().collect())
+    }
+
+    /// Whether no worker had a part of the render before this lease.
+    async fn is_first_lease(&self, event: &Recorded) -> Result<bool, ProjectError> {
+        let before = u32::try_from(event.stream_version.0.saturating_sub(1)).unwrap_or(u32::MAX);
+        // The first one comes soon; a long history need not be read for each of the others.
+        if before > FIRST_LEASE_BY {
+            return Ok(false);
+        }
+        let earlier = self.store.load_after(&event.stream_id, StreamVersion(0), before).await?;
+        Ok(earlier.iter().all(|other| other.event.event_type != "LeaseGranted"))
+    }
+
+    /// Where the news goes: to the job's own address, or else to the endpoints that hear of it.
+    async fn targets(
+        &self,
+        news: News,
+        as_of: &JobAsOf,
+        hearing: Vec<WebhookView>,
+    ) -> Result<Vec<Target>, ProjectError> {
+        if let Some(url) = &as_of.document.webhook_url {
+            let own = Target { webhook: None, url: url.clone() };
+            return Ok(news.for_the_job.then_some(own).into_iter().collect());
+        }
+        let mut targets = Vec::with_capacity(hearing.len());
+        for webhook in hearing {
+            let url = self.documents.text(as_of.view.workspace_id, webhook.settings.address).await?;
+            targets.extend(url.map(|url| Target { webhook: Some(webhook.id), url }));
+        }
+        Ok(targets)
+    }
+
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Arc<Vec<WebhookView>>>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn followed(&self) -> MutexGuard<'_, HashMap<RenderId, Followed>> {
         // A panic while the lock was held can only have come from a bug that has been reported already.
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The public name of an event that a job's own webhook is told of, and whether it is fleeting.
-fn announced(event: &Recorded) -> Option<(&'static str, bool)> {
-    match event.event.event_type.as_str() {
-        "ProgressMarked" => Some(("render.progress", true)),
-        "RenderCompleted" => Some(("render.completed", false)),
-        "RenderFailed" => Some(("render.failed", false)),
-        "RenderCancelled" => Some(("render.cancelled", false)),
+/// A render's first lease is among its first events.
+const FIRST_LEASE_BY: u32 = 16;
+
+/// What an event of a render is to endpoints.
+fn news(event: &Recorded) -> Result<Option<News>, ProjectError> {
+    let told = |event_type, fleeting, for_the_job| Some(News { event_type, fleeting, for_the_job });
+    Ok(match event.event.event_type.as_str() {
+        "RenderQueued" => match RenderEvent::decode(&event.event)? {
+            Some(RenderEvent::RenderQueued(queued))
+                if matches!(queued.reason, QueueReason::Submitted | QueueReason::Ingested) =>
+            {
+                told("render.queued", false, false)
+            }
+            _ => None,
+        },
+        "LeaseGranted" => told("render.processing", false, false),
+        "ProgressMarked" => told("render.progress", true, true),
+        "RenderCompleted" => told("render.completed", false, true),
+        "RenderFailed" => told("render.failed", false, true),
+        "RenderCancelled" => told("render.cancelled", false, true),
+        _ => None,
+    })
+}
+
+/// The endpoint that a workspace's event silences.
+fn silenced(event: &WorkspaceEvent) -> Option<WebhookId> {
+    match event {
+        WorkspaceEvent::WebhookDeleted(deleted) => Some(deleted.webhook_id),
+        WorkspaceEvent::WebhookDisabled(disabled) => Some(disabled.webhook_id),
+        WorkspaceEvent::WebhookChanged(changed) if !changed.settings.enabled => Some(changed.webhook_id),
         _ => None,
     }
 }
@@ -196,6 +339,11 @@ fn announced(event: &Recorded) -> Option<(&'static str, bool)> {
 #[must_use]
 pub fn endpoint(url: &str) -> Sha256 {
     Sha256::of(url.as_bytes())
+}
+
+/// The name of a workspace's endpoint in keys: two with one address are two.
+fn own_endpoint(webhook: WebhookId) -> Sha256 {
+    Sha256::of(webhook.to_string().as_bytes())
 }
 
 /// A delivery's id: made from event and endpoint.
@@ -217,27 +365,47 @@ pub(crate) fn body_context(delivery: DeliveryId) -> Vec<u8> {
 impl Projection for WebhookDeliveries {
     const NAME: &'static str = "webhook_deliveries";
     const VERSION: u32 = 1;
-    type Facts = Option<JobAsOf>;
-    type Change = Delivery;
+    type Facts = Facts;
+    type Change = Change;
 
-    async fn gather(&self, event: &Recorded) -> Result<Option<JobAsOf>, ProjectError> {
-        let Some((_, fleeting)) = announced(event) else { return Ok(None) };
+    async fn gather(&self, event: &Recorded) -> Result<Facts, ProjectError> {
+        if event.stream_id.render().is_none() {
+            let Some(decoded) = WorkspaceEvent::decode(&event.event)? else { return Ok(Facts::Nothing) };
+            self.endpoints().remove(&event.workspace_id);
+            return Ok(silenced(&decoded).map_or(Facts::Nothing, Facts::Silence));
+        }
+        let Some(news) = news(event)? else { return Ok(Facts::Nothing) };
         // Stored bytes that can't be decoded stop the projection here rather than send a wrong body.
         RenderEvent::decode(&event.event)?;
-        self.job_as_of(event, fleeting).await
+        let hearing = self.hearing(event, news.event_type).await?;
+        if !news.for_the_job && hearing.is_empty() {
+            return Ok(Facts::Nothing);
+        }
+        if news.event_type == "render.processing" && !self.is_first_lease(event).await? {
+            return Ok(Facts::Nothing);
+        }
+        let goes_on = news.fleeting || !news.for_the_job;
+        let Some(as_of) = self.job_as_of(event, goes_on, !hearing.is_empty()).await? else {
+            return Ok(Facts::Nothing);
+        };
+        let targets = self.targets(news, &as_of, hearing).await?;
+        Ok(Facts::Tell(Box::new(Telling { as_of, news, targets })))
     }
 
-    fn changes(&self, event: &Recorded, facts: Option<JobAsOf>) -> Result<Vec<Delivery>, ProjectError> {
-        let (Some((event_type, fleeting)), Some(JobAsOf { view, document, key })) = (announced(event), facts)
-        else {
-            return Ok(Vec::new());
+    fn changes(&self, event: &Recorded, facts: Facts) -> Result<Vec<Change>, ProjectError> {
+        let Telling { as_of: JobAsOf { view, document, key }, news, targets } = match facts {
+            Facts::Nothing => return Ok(Vec::new()),
+            Facts::Silence(webhook) => return Ok(vec![Change::Silence(own_endpoint(webhook))]),
+            Facts::Tell(telling) => *telling,
         };
-        let Some(url) = &document.webhook_url else { return Ok(Vec::new()) };
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
         let at = view.completed_at.unwrap_or(event.recorded_at);
         let job = view.present(document.metadata.clone(), |artifact| self.links.artifact(artifact, at));
         let body = Body {
             id: event.event_id,
-            event_type,
+            event_type: news.event_type,
             created_at: event.recorded_at.to_string(),
             workspace_id: event.workspace_id,
             sequence: event.position.0,
@@ -245,31 +413,41 @@ impl Projection for WebhookDeliveries {
         };
         let bad = |error: serde_json::Error| ProjectError::Row { table: Self::NAME, what: error.to_string() };
         let body = serde_json::to_vec(&body).map_err(bad)?;
-        let endpoint = endpoint(url);
-        let id = delivery_id(event.event_id, endpoint);
-        Ok(vec![Delivery {
-            id,
-            event_id: event.event_id,
-            workspace_id: event.workspace_id,
-            job_id: view.id,
-            event_type,
-            fleeting,
-            sequence: event.position,
-            endpoint,
-            host: Sha256::of(host(url).as_bytes()),
-            url: key.seal(&url_context(id), url.as_bytes()),
-            body: key.seal(&body_context(id), &body),
-            created_at: event.recorded_at.0,
-            skipped: event.position <= self.history,
-        }])
+        let deliver = |Target { webhook, url }: Target| {
+            let endpoint = webhook.map_or_else(|| endpoint(&url), own_endpoint);
+            let id = delivery_id(event.event_id, endpoint);
+            Change::Deliver(Box::new(Delivery {
+                id,
+                event_id: event.event_id,
+                workspace_id: event.workspace_id,
+                job_id: view.id,
+                webhook,
+                event_type: news.event_type,
+                fleeting: news.fleeting,
+                sequence: event.position,
+                endpoint,
+                host: Sha256::of(host(&url).as_bytes()),
+                url: key.seal(&url_context(id), url.as_bytes()),
+                body: key.seal(&body_context(id), &body),
+                created_at: event.recorded_at.0,
+                skipped: event.position <= self.history,
+            }))
+        };
+        Ok(targets.into_iter().map(deliver).collect())
     }
 
     async fn write(
         &self,
         transaction: &mut SqliteConnection,
         _generation: i64,
-        delivery: &Delivery,
+        change: &Change,
     ) -> Result<(), ProjectError> {
+        let delivery = match change {
+            Change::Deliver(delivery) => delivery,
+            Change::Silence(endpoint) => {
+                return Ok(ledger::silence_endpoint(transaction, &endpoint.to_string()).await?);
+            }
+        };
         drop_fleeting(transaction, delivery).await?;
         let status = if delivery.skipped {
             "skipped"
@@ -280,8 +458,8 @@ impl Projection for WebhookDeliveries {
         };
         let written = sqlx::query(
             "INSERT INTO webhook_deliveries (delivery_id, event_id, endpoint, host, workspace_id, job_id, event_type,
-                                             sequence, url, body, created_at, fleeting, status, due_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11)
+                                             sequence, url, body, created_at, fleeting, status, due_at, webhook_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11, ?14)
              ON CONFLICT (event_id, endpoint) DO NOTHING",
         )
         .bind(delivery.id.to_string())
@@ -297,6 +475,7 @@ impl Projection for WebhookDeliveries {
         .bind(delivery.created_at)
         .bind(delivery.fleeting)
         .bind(status)
+        .bind(delivery.webhook.map(|id| id.to_string()))
         .execute(&mut *transaction)
         .await?;
         if written.rows_affected() == 1 && status == "pending" {

@@ -43,27 +43,41 @@ pub struct DeliveryAttempt {
     pub created_at: String,
 }
 
-/// A job's attempts, newest first, with their places in that order; at most `limit`, before the place `before`.
+/// Whose attempts are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Those that tell of a job.
+    Job(RenderId),
+    /// Those to a workspace's endpoint.
+    Webhook(WebhookId),
+}
+
+/// Attempts, newest first, with their places in that order; at most `limit`, before the place `before`.
 pub(crate) async fn list(
     db: &SqlitePool,
-    job: RenderId,
+    of: Of,
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<(i64, DeliveryAttempt)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
-         JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
-         WHERE attempt.job_id = ? AND attempt.arrival < ? ORDER BY attempt.arrival DESC LIMIT ?",
-    )
-    .bind(job.to_string())
-    .bind(before.unwrap_or(i64::MAX))
-    .bind(limit)
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(|row| Ok((row.try_get("arrival")?, read(row, job)?))).collect()
+    let (sql, id) = match of {
+        Of::Job(id) => (
+            "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
+             JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
+             WHERE attempt.job_id = ? AND attempt.arrival < ? ORDER BY attempt.arrival DESC LIMIT ?",
+            id.to_string(),
+        ),
+        Of::Webhook(id) => (
+            "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
+             JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
+             WHERE attempt.webhook_id = ? AND attempt.arrival < ? ORDER BY attempt.arrival DESC LIMIT ?",
+            id.to_string(),
+        ),
+    };
+    let rows = sqlx::query(sql).bind(id).bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.try_get("arrival")?, read(row)?))).collect()
 }
 
-fn read(row: &SqliteRow, job: RenderId) -> Result<DeliveryAttempt, sqlx::Error> {
+fn read(row: &SqliteRow) -> Result<DeliveryAttempt, sqlx::Error> {
     let instant = |column: &str| -> Result<Option<String>, sqlx::Error> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| Timestamp(at).to_string()))
     };
@@ -71,14 +85,18 @@ fn read(row: &SqliteRow, job: RenderId) -> Result<DeliveryAttempt, sqlx::Error> 
     let text = |column: &str| row.try_get::<&str, _>(column);
     let delivery_id = text("delivery_id")?.parse().map_err(decode)?;
     let attempt_number: u32 = row.try_get("attempt_number")?;
+    let webhook: Option<&str> = row.try_get("webhook_id")?;
     let body: Option<Vec<u8>> = row.try_get("response_body")?;
     let latency_ms: Option<i64> = row.try_get("latency_ms")?;
     Ok(DeliveryAttempt {
         id: attempt_id(delivery_id, attempt_number),
         delivery_id,
-        webhook_id: webhook_id(text("workspace_id")?.parse().map_err(decode)?, text("endpoint")?),
+        webhook_id: match webhook {
+            Some(own) => own.parse().map_err(decode)?,
+            None => webhook_id(text("workspace_id")?.parse().map_err(decode)?, text("endpoint")?),
+        },
         event_type: row.try_get("event_type")?,
-        job_id: job,
+        job_id: text("job_id")?.parse().map_err(decode)?,
         attempt_number,
         status: row.try_get("status")?,
         status_code: row.try_get("status_code")?,

@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use event_store::{EventStore, StoreError, Vault, VaultError, WebhookSecretError, webhook_secrets};
-use events::{Position, Timestamp};
+use events::workspace::DisableReason;
+use events::{Position, Timestamp, WebhookId, WorkspaceId};
 use outbound::{Outbound, PostError, PostReply};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -22,7 +24,7 @@ use crate::documents::Documents;
 use crate::projections::webhook_deliveries::{body_context, url_context};
 use crate::projector::chain;
 use crate::read_db::ReadDb;
-use crate::webhooks::ledger::{self, Attempt, Claimed, InFlight, Limits, Verdict};
+use crate::webhooks::ledger::{self, Attempt, Claimed, InFlight, Limits, Standing, Verdict};
 use crate::webhooks::schedule::Schedule;
 use crate::webhooks::signature::{self, BadSecret};
 
@@ -37,6 +39,21 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often old deliveries are removed.
 const TIDY_EVERY: Duration = Duration::from_mins(10);
+
+/// An endpoint at which nothing has arrived for so long is disabled: five days.
+const FAILING_MAX: Duration = Duration::from_hours(5 * 24);
+
+/// Disables endpoints that are of no use: the command side's doing, asked for from here.
+#[async_trait]
+pub trait EndpointSwitch: Send + Sync + std::fmt::Debug {
+    /// Tells the endpoint nothing more until somebody enables it.
+    async fn disable(
+        &self,
+        workspace: WorkspaceId,
+        webhook: WebhookId,
+        reason: DisableReason,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
 
 /// How deliveries are sent.
 #[derive(Debug, Clone)]
@@ -53,6 +70,8 @@ pub struct DispatcherConfig {
     pub per_host: u32,
     /// How long a delivery that is over is kept, with its attempts.
     pub keep: Duration,
+    /// Disables endpoints; `None`: nobody does.
+    pub switch: Option<Arc<dyn EndpointSwitch>>,
 }
 
 impl Default for DispatcherConfig {
@@ -65,6 +84,7 @@ impl Default for DispatcherConfig {
             per_endpoint: 8,
             per_host: 64,
             keep: Duration::from_hours(30 * 24),
+            switch: None,
         }
     }
 }
@@ -235,14 +255,33 @@ impl Dispatcher {
             },
         };
         match ledger::record(&self.db, &delivery, &attempt).await {
-            Ok(true) => {
-                tracing::debug!(delivery.id = %delivery.delivery_id, attempt = delivery.attempt, verdict = ?attempt.verdict, "delivered or not")
+            Ok(Some(standing)) => {
+                tracing::debug!(delivery.id = %delivery.delivery_id, attempt = delivery.attempt, verdict = ?attempt.verdict, "delivered or not");
+                self.give_up(&delivery, &attempt, standing).await;
             }
-            Ok(false) => {
+            Ok(None) => {
                 tracing::warn!(delivery.id = %delivery.delivery_id, "an attempt outlived its claim; another counts")
             }
             Err(error) => {
                 tracing::error!(delivery.id = %delivery.delivery_id, %error, "an attempt could not be noted; its claim will lapse")
+            }
+        }
+    }
+
+    /// Has an endpoint disabled that is gone, or at which nothing has arrived for days. Where that fails, the next attempt
+    /// asks again.
+    async fn give_up(&self, delivery: &Claimed, attempt: &Attempt, standing: Standing) {
+        let (Some(webhook), Some(switch)) = (delivery.webhook, &self.config.switch) else { return };
+        let lasting = |since: &Timestamp| attempt.noted_at.ms_since(*since) >= millis(FAILING_MAX);
+        let reason = match attempt.verdict {
+            Verdict::Gone => Some(DisableReason::Gone),
+            _ => standing.failing_since.filter(lasting).map(|_since| DisableReason::Failing),
+        };
+        let Some(reason) = reason else { return };
+        match switch.disable(delivery.workspace_id, webhook, reason).await {
+            Ok(()) => tracing::warn!(webhook.id = %webhook, ?reason, "an endpoint is disabled"),
+            Err(error) => {
+                tracing::error!(webhook.id = %webhook, error = %chain(error.as_ref()), "an endpoint could not be disabled")
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use events::{DeliveryId, EventId, RenderId, Timestamp, WorkspaceId};
+use events::{DeliveryId, EventId, RenderId, Timestamp, WebhookId, WorkspaceId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -25,6 +25,8 @@ pub(crate) struct Claimed {
     pub(crate) event_id: EventId,
     pub(crate) workspace_id: WorkspaceId,
     pub(crate) job_id: RenderId,
+    /// The workspace's endpoint; `None`: the job's own.
+    pub(crate) webhook: Option<WebhookId>,
     pub(crate) endpoint: String,
     pub(crate) host: String,
     /// Sealed.
@@ -186,7 +188,7 @@ async fn claim(
     let row = sqlx::query(
         "UPDATE webhook_deliveries SET claim = ?1, claim_until = ?2
          WHERE delivery_id = ?3 AND status = 'pending' AND (claim IS NULL OR claim_until <= ?4)
-         RETURNING delivery_id, event_id, workspace_id, job_id, endpoint, host, url, body, attempts",
+         RETURNING delivery_id, event_id, workspace_id, job_id, webhook_id, endpoint, host, url, body, attempts",
     )
     .bind(token)
     .bind(until.0)
@@ -212,8 +214,19 @@ pub(crate) async fn next_due(db: &ReadDb, after: Timestamp) -> Result<Option<Tim
     Ok(due.map(Timestamp))
 }
 
-/// Notes an attempt and what follows from it; false: the claim is no longer ours, and nothing was noted.
-pub(crate) async fn record(db: &ReadDb, delivery: &Claimed, attempt: &Attempt) -> Result<bool, sqlx::Error> {
+/// How an endpoint does after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The first attempt that failed since the last one that arrived; known of a workspace's endpoints only.
+    pub(crate) failing_since: Option<Timestamp>,
+}
+
+/// Notes an attempt and what follows from it; `None`: the claim is no longer ours, and nothing was noted.
+pub(crate) async fn record(
+    db: &ReadDb,
+    delivery: &Claimed,
+    attempt: &Attempt,
+) -> Result<Option<Standing>, sqlx::Error> {
     let (over, attempt_status, next) = match attempt.verdict {
         Verdict::Succeeded => (Some("succeeded"), "succeeded", None),
         Verdict::Retry(at) => (None, "failed", Some(at)),
@@ -236,7 +249,7 @@ pub(crate) async fn record(db: &ReadDb, delivery: &Claimed, attempt: &Attempt) -
     .bind(&delivery.claim)
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(status) = status else { return Ok(false) };
+    let Some(status) = status else { return Ok(None) };
     let follows = next.filter(|_| status == "pending");
     let attempt_status = if status == "dropped" { "dead" } else { attempt_status };
     sqlx::query(
@@ -260,8 +273,64 @@ pub(crate) async fn record(db: &ReadDb, delivery: &Claimed, attempt: &Attempt) -
     if attempt.verdict == Verdict::Gone {
         silence(&mut transaction, delivery).await?;
     }
+    let failing_since = match delivery.webhook {
+        Some(webhook) => stand(&mut transaction, webhook, attempt).await?,
+        None => None,
+    };
     transaction.commit().await?;
-    Ok(true)
+    Ok(Some(Standing { failing_since }))
+}
+
+/// Notes how an endpoint does; since when nothing has arrived there.
+async fn stand(
+    transaction: &mut SqliteConnection,
+    webhook: WebhookId,
+    attempt: &Attempt,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let failed = (attempt.verdict != Verdict::Succeeded).then_some(attempt.attempted_at.0);
+    let since: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO webhook_endpoints (webhook_id, last_delivery_at, failing_since) VALUES (?1, ?2, ?3)
+         ON CONFLICT (webhook_id) DO UPDATE SET last_delivery_at = MAX(last_delivery_at, ?2),
+             failing_since = CASE WHEN ?3 IS NULL THEN NULL ELSE COALESCE(failing_since, ?3) END
+         RETURNING failing_since",
+    )
+    .bind(webhook.to_string())
+    .bind(attempt.attempted_at.0)
+    .bind(failed)
+    .fetch_one(transaction)
+    .await?;
+    Ok(since.map(Timestamp))
+}
+
+/// When something was last sent to each of these endpoints.
+pub(crate) async fn last_deliveries(
+    db: &ReadDb,
+    webhooks: impl Iterator<Item = WebhookId>,
+) -> Result<HashMap<WebhookId, Timestamp>, sqlx::Error> {
+    let wanted: Vec<String> = webhooks.map(|id| id.to_string()).collect();
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT webhook_id, last_delivery_at FROM webhook_endpoints
+         WHERE webhook_id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(serde_json::json!(wanted).to_string())
+    .fetch_all(db.readers())
+    .await?;
+    Ok(rows.into_iter().filter_map(|(id, at)| Some((id.parse().ok()?, Timestamp(at)))).collect())
+}
+
+/// An endpoint is told of nothing more: what still waits for it will not be sent.
+pub(crate) async fn silence_endpoint(
+    transaction: &mut SqliteConnection,
+    endpoint: &str,
+) -> Result<(), sqlx::Error> {
+    for sql in [
+        "DELETE FROM webhook_attempts WHERE status = 'pending' AND delivery_id IN (
+             SELECT delivery_id FROM webhook_deliveries WHERE endpoint = ? AND status = 'pending' AND claim IS NULL)",
+        "UPDATE webhook_deliveries SET status = 'dead' WHERE endpoint = ? AND status = 'pending' AND claim IS NULL",
+    ] {
+        sqlx::query(sql).bind(endpoint).execute(&mut *transaction).await?;
+    }
+    Ok(())
 }
 
 /// Lists an attempt that will be made at `due`.
@@ -273,8 +342,8 @@ pub(crate) async fn plan(
     due: Timestamp,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO webhook_attempts (delivery_id, job_id, attempt_number, status, next_retry_at, created_at)
-         SELECT delivery_id, job_id, ?, 'pending', ?, ? FROM webhook_deliveries WHERE delivery_id = ?",
+        "INSERT INTO webhook_attempts (delivery_id, job_id, webhook_id, attempt_number, status, next_retry_at, created_at)
+         SELECT delivery_id, job_id, webhook_id, ?, 'pending', ?, ? FROM webhook_deliveries WHERE delivery_id = ?",
     )
     .bind(number)
     .bind(due.0)
@@ -363,11 +432,13 @@ fn read(row: &SqliteRow, token: &str) -> Result<Claimed, sqlx::Error> {
     let decode = |error: events::id::ParseIdError| sqlx::Error::Decode(Box::new(error));
     let text = |column: &str| row.try_get::<&str, _>(column);
     let attempts: u32 = row.try_get("attempts")?;
+    let webhook: Option<&str> = row.try_get("webhook_id")?;
     Ok(Claimed {
         delivery_id: text("delivery_id")?.parse().map_err(decode)?,
         event_id: text("event_id")?.parse().map_err(decode)?,
         workspace_id: text("workspace_id")?.parse().map_err(decode)?,
         job_id: text("job_id")?.parse().map_err(decode)?,
+        webhook: webhook.map(|id| id.parse().map_err(decode)).transpose()?,
         endpoint: row.try_get("endpoint")?,
         host: row.try_get("host")?,
         url: row.try_get("url")?,

@@ -1,0 +1,142 @@
+//! The endpoints of the caller's workspace, and what became of what they were sent.
+
+use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, encode_cursor, fresh};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use events::workspace_view::{Webhook, WebhookView};
+use events::{Timestamp, WebhookId};
+
+use crate::http::deliveries::{self, DeliveriesParameters};
+use crate::http::query_string::QueryString;
+use crate::http::{QueryState, workspace};
+use crate::webhooks::attempts::{DeliveryAttempt, Of};
+use crate::webhooks::ledger;
+
+/// The query parameters of `GET /v1/webhooks`.
+#[derive(Debug)]
+pub(crate) struct WebhooksParameters {
+    /// Endpoints of a page: 1–100, 20 unless given.
+    limit: u32,
+    /// `next_cursor` of the page before.
+    cursor: Option<(Timestamp, WebhookId)>,
+}
+
+impl WebhooksParameters {
+    pub(super) const KNOWN: &[&str] = &["limit", "cursor"];
+
+    fn read(query: Option<&str>) -> Result<WebhooksParameters, ApiError> {
+        let mut query = QueryString::parse(query, WebhooksParameters::KNOWN);
+        let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX);
+        let parameters = WebhooksParameters { limit, cursor: query.cursor() };
+        query.finish().map(|()| parameters)
+    }
+}
+
+pub(crate) fn list_operation() -> Operation {
+    Operation::get("/v1/webhooks", "list_webhooks", "List webhook endpoints, newest first")
+        .tag("Webhooks")
+        .paged(LIMIT_DEFAULT, LIMIT_MAX)
+        .answers_fresh(Answer::json::<Page<Webhook>>(200, "A page of endpoints."))
+        .refuses(&[Code::InvalidRequest])
+}
+
+/// `GET /v1/webhooks`: a [`Page`] of [`Webhook`]s, newest first.
+///
+/// # Errors
+/// 401, 422 naming every bad parameter.
+pub(crate) async fn list(
+    State(state): State<QueryState>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let WebhooksParameters { limit, cursor } = WebhooksParameters::read(query.as_deref())?;
+    let limit = limit as usize;
+    let webhooks = workspace::view(&state, caller).await?.webhooks;
+    let older =
+        |webhook: &&WebhookView| cursor.is_none_or(|before| (webhook.created_at, webhook.id) < before);
+    let mut page: Vec<&WebhookView> = webhooks.iter().rev().filter(older).take(limit + 1).collect();
+    let has_more = page.len() > limit;
+    page.truncate(limit);
+    let last = page.last().filter(|_| has_more);
+    let next_cursor = last.map(|webhook| encode_cursor(&(webhook.created_at, webhook.id)));
+    let data = present(&state, &caller, &page).await?;
+    fresh(&headers, &Page::<Webhook> { data, next_cursor, has_more })
+}
+
+pub(crate) fn read_operation() -> Operation {
+    Operation::get("/v1/webhooks/{id}", "get_webhook", "An endpoint")
+        .tag("Webhooks")
+        .path("id", "The endpoint.", Shape::of::<WebhookId>())
+        .answers_fresh(Answer::json::<Webhook>(200, "The endpoint."))
+        .refuses(&[Code::NotFound])
+}
+
+/// `GET /v1/webhooks/{id}`: a [`Webhook`].
+///
+/// # Errors
+/// 401, 404 (also for another workspace's endpoint).
+pub(crate) async fn read(
+    State(state): State<QueryState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let webhook = find(&state, &caller, &id).await?;
+    let mut shown = present(&state, &caller, &[&webhook]).await?;
+    fresh(&headers, &shown.remove(0))
+}
+
+pub(crate) fn deliveries_operation() -> Operation {
+    Operation::get(
+        "/v1/webhooks/{id}/deliveries",
+        "list_webhook_deliveries",
+        "What became of what an endpoint was sent, newest attempt first",
+    )
+    .tag("Webhooks")
+    .path("id", "The endpoint.", Shape::of::<WebhookId>())
+    .paged(LIMIT_DEFAULT, LIMIT_MAX)
+    .answers_fresh(Answer::json::<Page<DeliveryAttempt>>(200, "A page of attempts."))
+    .refuses(&[Code::NotFound, Code::InvalidRequest])
+}
+
+/// `GET /v1/webhooks/{id}/deliveries`: a [`Page`] of [`DeliveryAttempt`]s, newest first.
+///
+/// # Errors
+/// 401, 404 (also for another workspace's endpoint), 422.
+pub(crate) async fn attempts(
+    State(state): State<QueryState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let DeliveriesParameters { limit, cursor } = DeliveriesParameters::read(query.as_deref())?;
+    let webhook = find(&state, &caller, &id).await?;
+    deliveries::page(&state, &headers, Of::Webhook(webhook.id), limit, cursor).await
+}
+
+async fn find(state: &QueryState, caller: &Caller, id: &str) -> Result<WebhookView, ApiError> {
+    let unknown = || ApiError::not_found(format_args!("webhook {}", id.chars().take(64).collect::<String>()));
+    let wanted: WebhookId = id.parse().map_err(|_no_id| unknown())?;
+    let webhooks = workspace::view(state, *caller).await?.webhooks;
+    webhooks.into_iter().find(|webhook| webhook.id == wanted).ok_or_else(unknown)
+}
+
+async fn present(
+    state: &QueryState,
+    caller: &Caller,
+    webhooks: &[&WebhookView],
+) -> Result<Vec<Webhook>, ApiError> {
+    let last = ledger::last_deliveries(&state.db, webhooks.iter().map(|webhook| webhook.id)).await;
+    let last = last.map_err(|error| ApiError::internal(&error))?;
+    let mut shown = Vec::with_capacity(webhooks.len());
+    for webhook in webhooks {
+        let url = state.documents.text(caller.workspace, webhook.settings.address).await;
+        let url = url.map_err(|error| ApiError::of_store(&error))?;
+        shown.push(webhook.present(url, last.get(&webhook.id).copied()));
+    }
+    Ok(shown)
+}
