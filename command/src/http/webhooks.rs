@@ -183,7 +183,7 @@ pub(super) fn rotate_operation() -> Operation {
         .tag("Webhooks")
         .text("The workspace has one secret for all its webhooks. During the overlap both sign, so that no message is refused.")
         .path("id", "One of the workspace's endpoints.", Shape::of::<WebhookId>())
-        .takes("How long the older one goes on.", overlap)
+        .may_take("How long the older one goes on.", overlap)
         .answers(Answer::json::<RotatedSecret>(200, "The new secret.").with("Cache-Control"))
         .refuses(&[Code::NotFound, Code::InvalidRequest])
 }
@@ -256,6 +256,12 @@ fn read_events(fields: &mut Fields, value: &Value) -> Option<Vec<String>> {
         )]);
         return None;
     };
+    if list.len() > WEBHOOK_EVENTS.len() {
+        let message =
+            format!("it has {} entries; there are {} event types", list.len(), WEBHOOK_EVENTS.len());
+        fields.add_faults([Detail::new("/events", "limit_exceeded", message)]);
+        return None;
+    }
     let mut events: Vec<String> = Vec::new();
     for (at, entry) in list.iter().enumerate() {
         match entry.as_str() {

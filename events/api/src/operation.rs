@@ -273,6 +273,16 @@ impl Operation {
         ])
     }
 
+    /// The same, where it also works without a body.
+    #[must_use]
+    pub fn may_take(self, text: &'static str, shape: impl Into<Shape>) -> Operation {
+        let mut operation = self.takes(text, shape);
+        if let Some(body) = &mut operation.body {
+            body.required = false;
+        }
+        operation
+    }
+
     /// Bodies to begin with. Only for an operation that takes one.
     #[must_use]
     pub fn examples(mut self, examples: Vec<Example>) -> Operation {
