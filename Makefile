@@ -27,7 +27,7 @@ if [ -n "$$missing" ]; then \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: help setup setup-test build demo test bench bench-load lint format clean
+.PHONY: help setup setup-test build demo test cluster bench bench-load lint format clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ test: setup-test ## Run every test
 	@cargo nextest run --locked --workspace
 	@cargo test --locked --workspace --doc --quiet
 
+cluster: setup-test build ## Start the service on several processes here: PostgreSQL, NATS, its face, two workers
+	@python3 tests/cluster.py
+
 bench: build ## Compare with ffmpeg on the reference compositions; writes tests/bench/RESULTS.md
 	@python3 tests/bench/bench.py
 
@@ -71,4 +74,4 @@ format: ## Format the sources
 	@cargo fmt --all
 
 clean: ## Remove what was built and made
-	@rm -rf target demo .bench
+	@rm -rf target demo cluster .bench

@@ -6,6 +6,7 @@ mod limits;
 mod listen;
 mod projections;
 mod render;
+mod replay;
 mod serve;
 mod sources;
 mod traces;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     /// Look at the event log
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Show a render's life event by event, or as it was at any position
+    Replay(replay::ReplayOptions),
     /// Receive webhooks here: print them, check their signatures, tell doubles apart
     Listen(listen::ListenOptions),
     /// Look after the read models
@@ -149,6 +152,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Render(options) => render::run(options).await,
         Command::Doctor(options) => doctor::run(options).await,
         Command::Events(command) => events::run(command).await,
+        Command::Replay(options) => replay::run(options).await,
         Command::Listen(options) => listen::run(options).await,
         Command::Projections(command) => projections::run(command).await,
         Command::Webhooks(command) => webhooks::run(command).await,

@@ -53,6 +53,7 @@ async fn every_name_is_tried(owner: &Caller<'_>, tried: &[(&str, &str)]) {
     for (path, operations) in document["paths"].as_object().unwrap() {
         // A signed link is its own key.
         let names_something = path.contains('{') && !path.starts_with("/v1/artifacts/");
+        let path = path.replace("{delivery_id}", "dlv_00000000000000000000000000");
         let (before, after) = (path.split('{').next().unwrap(), path.rsplit('}').next().unwrap());
         for method in operations.as_object().unwrap().keys().filter(|_| names_something) {
             let generic = format!("{before}{{}}{after}");
@@ -92,7 +93,7 @@ async fn no_workspace_sees_anything_of_another() {
         "key_00000000000000000000000000",
         "wh_00000000000000000000000000",
     ];
-    let by_name: [(&str, &str, &str, &str); 12] = [
+    let by_name: [(&str, &str, &str, &str); 13] = [
         ("GET", "/v1/renders/{}", id, absent[0]),
         ("GET", "/v1/renders/{}?wait=1", id, absent[0]),
         ("DELETE", "/v1/renders/{}", id, absent[0]),
@@ -104,6 +105,12 @@ async fn no_workspace_sees_anything_of_another() {
         ("PATCH", "/v1/webhooks/{}", webhook_id, absent[2]),
         ("GET", "/v1/webhooks/{}/deliveries", webhook_id, absent[2]),
         ("POST", "/v1/webhooks/{}/rotate-secret", webhook_id, absent[2]),
+        (
+            "POST",
+            "/v1/webhooks/{}/deliveries/dlv_00000000000000000000000000/redeliver",
+            webhook_id,
+            absent[2],
+        ),
         ("DELETE", "/v1/webhooks/{}", webhook_id, absent[2]),
     ];
     for (method, path, id, absent) in by_name {

@@ -79,6 +79,16 @@ async fn endpoints_hear_what_they_ask_for_and_a_jobs_own_address_takes_their_pla
     let ended = attempts.iter().filter(|attempt| attempt["event_type"] != "render.progress").count();
     assert_eq!(ended, 3, "{page}");
     assert!(attempts.iter().all(|attempt| attempt["webhook_id"] == json!(id)), "{page}");
+    // Once more: the same id and bytes.
+    let completed = attempts.iter().find(|attempt| attempt["event_type"] == "render.completed").unwrap();
+    let path =
+        format!("/v1/webhooks/{id}/deliveries/{}/redeliver", completed["delivery_id"].as_str().unwrap());
+    let (status, attempt) = system.service.call(Method::POST, &path, None).await;
+    assert_eq!((status.as_u16(), &attempt["attempt_number"]), (202, &json!(2)), "{attempt}");
+    until("it comes again", async || types(&all).len() == 4).await;
+    let ends: Vec<Delivery> = all.ends().into_iter().filter(|it| kind(it) == "render.completed").collect();
+    assert_eq!((ends[0].body == ends[1].body, ends.len()), (true, 2));
+    assert_eq!(ends[0].headers["webhook-id"], ends[1].headers["webhook-id"]);
     let (_, webhook) = system.service.call(Method::GET, &format!("/v1/webhooks/{id}"), None).await;
     assert!(webhook["last_delivery_at"].is_string(), "{webhook}");
     let (_, list) = system.service.call(Method::GET, "/v1/webhooks?limit=1", None).await;

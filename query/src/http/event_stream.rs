@@ -153,7 +153,11 @@ impl Tail {
         let mut at = self.at.unwrap_or_default();
         let after = match self.scope {
             Scope::Job(_) => self.place,
-            Scope::Workspace(_) => self.place.max(at.0),
+            Scope::Workspace(_) => {
+                // The window may be so late that what the client has seen is still to come into it.
+                at = at.max(Position(self.place));
+                at.0
+            }
         };
         let found = self.scope.read(self.state.store.as_ref(), after, PAGE).await?;
         let told: Result<Vec<_>, TellError> = found.iter().map(Told::of).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, encode_cursor, fresh};
+use api::{Answer, ApiError, Caller, Code, Detail, Operation, Page, Shape, encode_cursor, fresh};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
@@ -69,15 +69,22 @@ impl ListParameters {
 pub(crate) struct ReadParameters {
     /// Seconds to wait for the job to be over, 0–60; 0 unless given.
     wait: u64,
+    /// The log's position that the job is shown as of; as it is now unless given.
+    at_position: Option<Position>,
 }
 
 impl ReadParameters {
-    pub(super) const KNOWN: &[&str] = &["wait"];
+    pub(super) const KNOWN: &[&str] = &["wait", "at_position"];
 
     fn read(query: Option<&str>) -> Result<ReadParameters, ApiError> {
         let mut query = QueryString::parse(query, ReadParameters::KNOWN);
-        let parameters = ReadParameters { wait: query.number("wait", 0, WAIT_MAX_S).unwrap_or(0) };
-        query.finish().map(|()| parameters)
+        let wait = query.number("wait", 0, WAIT_MAX_S);
+        let at_position = query.number("at_position", 1, u64::MAX).map(Position);
+        if wait.is_some_and(|wait| wait > 0) && at_position.is_some() {
+            let message = "it is given beside at_position; what was does not change any more";
+            query.fault(Detail::new("wait", "conflicting_fields", message));
+        }
+        query.finish().map(|()| ReadParameters { wait: wait.unwrap_or(0), at_position })
     }
 }
 
@@ -139,6 +146,12 @@ pub(crate) fn read_operation() -> Operation {
             "Seconds to wait for the job's end; the answer comes when it is over or the time is.",
             json!({ "type": "integer", "minimum": 0, "maximum": WAIT_MAX_S, "default": 0 }),
         )
+        .query(
+            "at_position",
+            "Shows the job as it was when the log stood there; `sequence` of events and webhooks names positions. Not beside \
+             `wait`.",
+            json!({ "type": "integer", "minimum": 1, "x-extension": true }),
+        )
         .answers_fresh(Answer::json::<Job>(200, "The job."))
         .refuses(&[Code::NotFound, Code::InvalidRequest])
 }
@@ -156,6 +169,12 @@ pub(crate) async fn read(
 ) -> Result<Response, ApiError> {
     let parameters = ReadParameters::read(query.as_deref())?;
     let id = render_id(&id)?;
+    if let Some(position) = parameters.at_position {
+        let row = from_log(&state, caller.workspace, id, Some(position)).await?;
+        let row = row.ok_or_else(|| no_render(format_args!("{id} at position {}", position.0)))?;
+        let key = key(&state, caller.workspace, std::slice::from_ref(&row)).await?;
+        return fresh(&headers, &present(&state, &row, key.as_ref()));
+    }
     let deadline = Instant::now() + Duration::from_secs(parameters.wait);
     // Listening before looking: a change between the two is heard.
     let mut touched = state.jobs.renders();
@@ -238,12 +257,21 @@ pub(crate) async fn find(
         row = match state.wait_for_news(applied).await? {
             News::None => row,
             News::Applied => look_up(state, workspace, id).await?,
-            News::Late => render_jobs::from_log(state.store.as_ref(), &state.documents, workspace, id)
-                .await
-                .map_err(|error| failed(&error))?,
+            News::Late => from_log(state, workspace, id, None).await?,
         };
     }
     row.ok_or_else(|| no_render(id))
+}
+
+/// The job as the log tells it, up to a position where one is given.
+async fn from_log(
+    state: &QueryState,
+    workspace: WorkspaceId,
+    id: RenderId,
+    until: Option<Position>,
+) -> Result<Option<JobRow>, ApiError> {
+    let row = render_jobs::from_log(state.store.as_ref(), &state.documents, workspace, id, until).await;
+    row.map_err(|error| failed(&error))
 }
 
 async fn look_up(

@@ -2,17 +2,18 @@
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, encode_cursor, fresh};
+use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use events::workspace_view::{Webhook, WebhookView};
-use events::{Timestamp, WebhookId};
+use events::{DeliveryId, Timestamp, WebhookId};
 
 use crate::http::deliveries::{self, DeliveriesParameters};
 use crate::http::query_string::QueryString;
 use crate::http::{QueryState, workspace};
-use crate::webhooks::attempts::{DeliveryAttempt, Of};
-use crate::webhooks::ledger;
+use crate::webhooks::attempts::{self, DeliveryAttempt, Of};
+use crate::webhooks::ledger::{self, Again};
 
 /// The query parameters of `GET /v1/webhooks`.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ pub(crate) fn deliveries_operation() -> Operation {
 ///
 /// # Errors
 /// 401, 404 (also for another workspace's endpoint), 422.
-pub(crate) async fn attempts(
+pub(crate) async fn list_attempts(
     State(state): State<QueryState>,
     caller: Caller,
     Path(id): Path<String>,
@@ -116,6 +117,49 @@ pub(crate) async fn attempts(
     let DeliveriesParameters { limit, cursor } = DeliveriesParameters::read(query.as_deref())?;
     let webhook = find(&state, &caller, &id).await?;
     deliveries::page(&state, &headers, Of::Webhook(webhook.id), limit, cursor).await
+}
+
+pub(crate) fn redeliver_operation() -> Operation {
+    Operation::post(
+        "/v1/webhooks/{id}/deliveries/{delivery_id}/redeliver",
+        "redeliver_webhook",
+        "Send a delivery once more",
+    )
+    .tag("Webhooks")
+    .extension()
+    .text("The same id and the same bytes, at once, whatever came of it before; also to an endpoint that is disabled.")
+    .path("id", "The endpoint.", Shape::of::<WebhookId>())
+    .path("delivery_id", "The delivery, as its attempts name it.", Shape::of::<DeliveryId>())
+    .answers(Answer::json::<DeliveryAttempt>(202, "The attempt that will be made."))
+    .refuses(&[Code::NotFound, Code::Conflict])
+}
+
+/// `POST /v1/webhooks/{id}/deliveries/{delivery_id}/redeliver`.
+///
+/// # Errors
+/// 401, 404 (also for another workspace's), 409 for a progress that is no longer kept.
+pub(crate) async fn redeliver(
+    State(state): State<QueryState>,
+    caller: Caller,
+    Path((id, delivery_id)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<DeliveryAttempt>), ApiError> {
+    let webhook = find(&state, &caller, &id).await?;
+    let shown: String = delivery_id.chars().take(64).collect();
+    let unknown = || ApiError::not_found(format_args!("delivery {shown}"));
+    let delivery: DeliveryId = delivery_id.parse().map_err(|_no_id| unknown())?;
+    let again = ledger::redeliver(&state.db, webhook.id, delivery, state.clock.now()).await;
+    let number = match again.map_err(|error| ApiError::internal(&error))? {
+        Again::Due(number) => number,
+        Again::Unknown => return Err(unknown()),
+        Again::Forgotten => {
+            return Err(ApiError::conflict(format!(
+                "{delivery} told of progress, which is not kept once it is over"
+            )));
+        }
+    };
+    let attempt = attempts::one(state.db.readers(), delivery, number).await;
+    let attempt = attempt.map_err(|error| ApiError::internal(&error))?.ok_or_else(unknown)?;
+    Ok((StatusCode::ACCEPTED, Json(attempt)))
 }
 
 async fn find(state: &QueryState, caller: &Caller, id: &str) -> Result<WebhookView, ApiError> {

@@ -279,7 +279,8 @@ pub async fn list(
     query.build().fetch_all(db).await?.iter().map(read).collect()
 }
 
-/// The row as the log tells it, for when the table is late: the fold itself.
+/// The row as the log tells it, up to a position where one is given: the fold itself. For when the table is late, and for
+/// what was.
 ///
 /// # Errors
 /// Where the log fails or holds what we never wrote.
@@ -288,8 +289,10 @@ pub async fn from_log(
     documents: &Documents,
     workspace: WorkspaceId,
     render: RenderId,
+    until: Option<Position>,
 ) -> Result<Option<JobRow>, ProjectError> {
-    let events = store.load(&StreamId::from(render)).await?;
+    let mut events = store.load(&StreamId::from(render)).await?;
+    events.retain(|event| until.is_none_or(|until| event.position <= until));
     let Some((view, first)) = JobView::fold(&events)?.zip(events.first()) else { return Ok(None) };
     if view.workspace_id != workspace {
         return Ok(None);

@@ -77,6 +77,24 @@ pub(crate) async fn list(
     rows.iter().map(|row| Ok((row.try_get("arrival")?, read(row)?))).collect()
 }
 
+/// One attempt of a delivery.
+pub(crate) async fn one(
+    db: &SqlitePool,
+    delivery: DeliveryId,
+    number: u32,
+) -> Result<Option<DeliveryAttempt>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
+         JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
+         WHERE attempt.delivery_id = ? AND attempt.attempt_number = ?",
+    )
+    .bind(delivery.to_string())
+    .bind(number)
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
 fn read(row: &SqliteRow) -> Result<DeliveryAttempt, sqlx::Error> {
     let instant = |column: &str| -> Result<Option<String>, sqlx::Error> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| Timestamp(at).to_string()))

@@ -302,6 +302,61 @@ async fn stand(
     Ok(since.map(Timestamp))
 }
 
+/// What comes of asking for a delivery once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It is due now, by the attempt of this number.
+    Due(u32),
+    /// The endpoint has no such delivery.
+    Unknown,
+    /// What was fleeting is not kept.
+    Forgotten,
+}
+
+/// Makes a delivery to an endpoint due now, whatever came of it before: the same id and bytes once more. One that waits for
+/// its next attempt waits no longer.
+pub(crate) async fn redeliver(
+    db: &ReadDb,
+    webhook: WebhookId,
+    delivery: DeliveryId,
+    now: Timestamp,
+) -> Result<Again, sqlx::Error> {
+    let delivery_id = delivery.to_string();
+    let mut transaction = db.write().await?;
+    let found: Option<(String, u32, i64)> = sqlx::query_as(
+        "SELECT status, attempts, length(body) FROM webhook_deliveries WHERE delivery_id = ? AND webhook_id = ?",
+    )
+    .bind(&delivery_id)
+    .bind(webhook.to_string())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let (status, attempts) = match found {
+        None => return Ok(Again::Unknown),
+        Some((_, _, 0)) => return Ok(Again::Forgotten),
+        Some((status, attempts, _)) => (status, attempts),
+    };
+    sqlx::query("UPDATE webhook_deliveries SET status = 'pending', due_at = ? WHERE delivery_id = ?")
+        .bind(now.0)
+        .bind(&delivery_id)
+        .execute(&mut *transaction)
+        .await?;
+    let next = attempts.saturating_add(1);
+    if status == "pending" {
+        sqlx::query(
+            "UPDATE webhook_attempts SET next_retry_at = ? WHERE delivery_id = ? AND attempt_number = ?",
+        )
+        .bind(now.0)
+        .bind(&delivery_id)
+        .bind(next)
+        .execute(&mut *transaction)
+        .await?;
+    } else {
+        plan(&mut transaction, &delivery_id, next, now, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(Again::Due(next))
+}
+
 /// When something was last sent to each of these endpoints.
 pub(crate) async fn last_deliveries(
     db: &ReadDb,

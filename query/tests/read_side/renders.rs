@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::http::{Request, StatusCode, header};
+use event_store::EventStore as _;
 use serde_json::{Value, json};
 
 use crate::lives::{Document, completed, failed, leased, planned, progress};
@@ -33,6 +34,31 @@ async fn a_job_is_read_as_it_is_at_every_moment_of_its_life() {
     let url = job["output"]["url"].as_str().expect("a link");
     assert!(url.starts_with("http://films.example/v1/artifacts/renders/a/1?exp="), "{url}");
     assert_eq!(service.get(&path).await.json()["output"]["url"], url, "the same link every time");
+}
+
+#[tokio::test]
+async fn a_job_is_shown_as_it_was_at_any_position() {
+    let service = Service::start().await;
+    let mut life = service.submit(&Document::default()).await;
+    let other = service.submit(&Document::default()).await;
+    let queued = service.store.head().await.expect("memory").position.0;
+    life.append(service.store.as_ref(), &[leased(), progress(40)]).await;
+    let begun = service.store.head().await.expect("memory").position.0;
+    life.append(service.store.as_ref(), &[completed("renders/a/1", b"film", "my film.mp4")]).await;
+    let at = async |id: &str, position: u64| {
+        let answer = service.get(&format!("/v1/renders/{id}?at_position={position}")).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    let id = life.id.to_string();
+    let (_, was) = at(&id, queued).await;
+    assert_eq!((&was["status"], &was["progress_percent"]), (&json!("queued"), &json!(0)), "{was}");
+    let (_, was) = at(&id, begun).await;
+    assert_eq!((&was["status"], &was["progress_percent"]), (&json!("processing"), &json!(40)), "{was}");
+    let (_, was) = at(&id, u64::MAX).await;
+    assert_eq!(was["status"], "completed", "as it is: {was}");
+    assert_eq!(at(&other.id.to_string(), 1).await.0, 404, "it was not there yet");
+    let both = service.get(&format!("/v1/renders/{id}?at_position=1&wait=3")).await;
+    assert_eq!(both.status, StatusCode::UNPROCESSABLE_ENTITY, "what was does not change");
 }
 
 #[tokio::test]
