@@ -1,7 +1,8 @@
-//! How fast the SQLite log is: events per second with many clients, one client's append beside the disk's own
+//! How fast the log is: events per second with many clients, one client's append beside the disk's own
 //! fsync, and the audit's seconds per million events.
 //!
-//! `cargo bench --profile dev -p event-store`, with `-- FOLDER` to measure another disk than that of `/tmp`.
+//! `cargo bench --profile dev --workspace --bench append` for SQLite, with `-- FOLDER` to measure another disk than that of
+//! `/tmp`, and with `-- postgres://…` for an empty PostgreSQL database (the disk is then FRAMELANE_BENCH_DISK's).
 
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
 
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use event_store::{Append, EventStore, SqliteStore, StreamAppend, Verdict, verify};
+use event_store::{
+    Append, EventStore, PostgresOptions, PostgresStore, Route, SqliteStore, StreamAppend, Verdict, verify,
+};
 use events::{Actor, EncodedEvent, EventId, NewEvent, RenderId, StreamId, StreamVersion, WorkspaceId};
 
 /// Bytes of an event's data.
@@ -26,19 +29,26 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let folder = match chosen {
+    let database = chosen.as_deref().filter(|chosen| chosen.starts_with("postgres"));
+    let disk = std::env::var("FRAMELANE_BENCH_DISK").ok();
+    let folder = match chosen.as_ref().filter(|_| database.is_none()).or(disk.as_ref()) {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
-    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&folder.path().join("log.db")).await?);
+    let store: Arc<dyn EventStore> = match database {
+        Some(url) => Arc::new(PostgresStore::open(PostgresOptions::parse(url, Route::Direct)?).await?),
+        None => Arc::new(SqliteStore::open(&folder.path().join("log.db")).await?),
+    };
     let (fsync, single) = single_appends(&*store, &folder.path().join("probe")).await?;
     println!("write and fsync of 4 KiB            p50 {:8.3} ms", ms(fsync));
     let ratio = single.as_secs_f64() / fsync.as_secs_f64();
     println!("append of one event, one client     p50 {:8.3} ms   {ratio:.2} fsyncs", ms(single));
     for per_append in [1, 4] {
-        let (events, took) = many_clients(&store, per_append).await?;
-        let rate = events as f64 / took.as_secs_f64();
-        println!("{CLIENTS} clients, {per_append} events of {DATA} bytes each  {rate:8.0} events/s");
+        let (events, took, p99) = many_clients(&store, per_append).await?;
+        let (rate, p99) = (events as f64 / took.as_secs_f64(), ms(p99));
+        println!(
+            "{CLIENTS} clients, {per_append} events of {DATA} bytes each  {rate:8.0} events/s   p99 {p99:.1} ms"
+        );
     }
     let (events, took) = big_appends(&*store).await?;
     println!("one client, 1000 events an append   {:8.0} events/s", events as f64 / took.as_secs_f64());
@@ -71,23 +81,30 @@ async fn single_appends(store: &dyn EventStore, probe: &Path) -> Outcome<(Durati
     Ok((median(fsyncs), median(appends)))
 }
 
-async fn many_clients(store: &Arc<dyn EventStore>, per_append: u64) -> Outcome<(u64, Duration)> {
+async fn many_clients(store: &Arc<dyn EventStore>, per_append: u64) -> Outcome<(u64, Duration, Duration)> {
     let started = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let store = Arc::clone(store);
             tokio::spawn(async move {
+                let mut took = Vec::new();
                 for turn in 0..APPENDS_PER_CLIENT {
+                    let begun = Instant::now();
                     store.append(append(per_append << 32 | client, turn * per_append, per_append)).await?;
+                    took.push(begun.elapsed());
                 }
-                Outcome::Ok(())
+                Outcome::Ok(took)
             })
         })
         .collect();
+    let mut all = Vec::new();
     for client in clients {
-        client.await??;
+        all.extend(client.await??);
     }
-    Ok((CLIENTS * APPENDS_PER_CLIENT * per_append, started.elapsed()))
+    let took = started.elapsed();
+    all.sort_unstable();
+    let p99 = all[all.len() * 99 / 100];
+    Ok((CLIENTS * APPENDS_PER_CLIENT * per_append, took, p99))
 }
 
 async fn big_appends(store: &dyn EventStore) -> Outcome<(u64, Duration)> {

@@ -27,6 +27,7 @@ mod clock;
 mod ledger;
 mod listener;
 mod open;
+mod prompt;
 mod queue;
 mod record;
 mod rows;

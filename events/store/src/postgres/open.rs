@@ -7,6 +7,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use thiserror::Error;
 
+use super::prompt::send_at_once;
+
 /// Every version of the schema, oldest first. A released entry never changes; a new version is a new entry.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
@@ -146,7 +148,14 @@ impl PostgresOptions {
     /// A connection of its own.
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let patience = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-        tokio::time::timeout(CONNECT_PATIENCE, self.connect.connect()).await.map_err(|_elapsed| patience())?
+        let connecting = tokio::time::timeout(CONNECT_PATIENCE, self.connect.connect());
+        let connection = connecting.await.map_err(|_elapsed| patience())??;
+        if self.connect.get_socket().is_none()
+            && let Err(error) = send_at_once(self.connect.get_port())
+        {
+            tracing::warn!(%error, "connections to the database may wait before they send: appends are slow");
+        }
+        Ok(connection)
     }
 
     /// The connections that read; made when they are needed.
