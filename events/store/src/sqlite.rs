@@ -99,6 +99,9 @@ async fn read_head(pool: &SqlitePool) -> Result<Head, sqlx::Error> {
     })
 }
 
+/// Pages of more events are read row by row: packed they would be a text of many megabytes.
+const PACKED_MAX: u32 = 2048;
+
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn load(&self, stream: &StreamId) -> Result<Vec<Recorded>, StoreError> {
@@ -127,14 +130,23 @@ impl EventStore for SqliteStore {
     }
 
     async fn read_after(&self, checkpoint: Position, limit: u32) -> Result<Vec<Recorded>, StoreError> {
-        let query = sqlx::query(concat!(
-            "SELECT ",
-            envelope!(),
-            " FROM events WHERE position > ? ORDER BY position LIMIT ?"
-        ))
-        .bind(stored(checkpoint.0))
-        .bind(limit);
-        let page = record::fetch(&self.readers, query, "reading a page").await?;
+        let doing = "reading a page";
+        let packed = match limit {
+            ..=PACKED_MAX => record::fetch_page(&self.readers, checkpoint, limit, doing).await?,
+            _ => None,
+        };
+        let page = match packed {
+            Some(page) => page,
+            None => {
+                let query = sqlx::query(concat!(
+                    "SELECT ",
+                    envelope!(),
+                    " FROM events WHERE position > ? ORDER BY position LIMIT ?"
+                ));
+                let query = query.bind(stored(checkpoint.0)).bind(limit);
+                record::fetch(&self.readers, query, doing).await?
+            }
+        };
         check_contiguous(checkpoint, &page)?;
         Ok(page)
     }

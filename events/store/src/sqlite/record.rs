@@ -85,7 +85,7 @@ macro_rules! envelope {
 pub(super) use envelope;
 
 /// The JSON array of [`envelope`]. The hex of an absent identifier is empty.
-type Envelope<'r> = (
+type Columns<'r> = (
     &'r str,
     StreamId,
     StreamVersion,
@@ -99,6 +99,104 @@ type Envelope<'r> = (
     Timestamp,
     Sha256,
 );
+
+/// The events behind a position as one text, for a row wakes its reader, and a page of one row does so once; and `format`
+/// makes a text in half the time that SQLite's JSON takes (measured: together a third of a page's time). Of each event:
+/// numbers and hex, each with a bar behind it; then, one after the other, the texts and the data, whose lengths in bytes
+/// are among the numbers (-1: absent). It ends texts at a NUL: a page that has one is read row by row.
+const PAGE: &str = "SELECT group_concat(format('%d|%d|%d|%d|%d|%s|%s|%s|%d|%d|%d|%d|%d|%d|%s%s%s%s%s%s', \
+     position, length(data), stream_version, schema_version, recorded_at, hex(event_id), hex(causation_id), hex(hash), \
+     length(CAST(stream_id AS BLOB)), length(CAST(type AS BLOB)), length(CAST(workspace_id AS BLOB)), \
+     length(CAST(correlation_id AS BLOB)), length(CAST(actor AS BLOB)), \
+     ifnull(length(CAST(traceparent AS BLOB)), -1), \
+     stream_id, type, workspace_id, correlation_id, actor, traceparent) || CAST(data AS TEXT), '') \
+     FROM (SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?)";
+
+/// The events behind a position, in their order; `None` where they can't be read like this: what somebody has altered need
+/// not be text.
+pub(super) async fn fetch_page(
+    pool: &SqlitePool,
+    after: Position,
+    limit: u32,
+    doing: &'static str,
+) -> Result<Option<Vec<Recorded>>, StoreError> {
+    let query = sqlx::query(PAGE).bind(stored(after.0)).bind(limit);
+    let row = query.fetch_one(pool).await.map_err(failed(doing))?;
+    let Ok(text) = row.try_get::<Option<&str>, _>(0) else { return Ok(None) };
+    let mut rest = Envelope(text.unwrap_or_default());
+    let mut events = Vec::new();
+    while !rest.0.is_empty() {
+        let Ok(event) = rest.event() else { return Ok(None) };
+        events.push(event);
+    }
+    Ok(Some(events))
+}
+
+/// The text of [`PAGE`], read from its front.
+struct Envelope<'t>(&'t str);
+
+impl<'t> Envelope<'t> {
+    /// What stands before the next bar.
+    fn field(&mut self) -> Result<&'t str, String> {
+        let (field, rest) = self.0.split_once('|').ok_or("it ends too early")?;
+        self.0 = rest;
+        Ok(field)
+    }
+
+    fn number<N: std::str::FromStr<Err: std::fmt::Display>>(&mut self) -> Result<N, String> {
+        self.field()?.parse().map_err(|error: N::Err| format!("a number cannot be read: {error}"))
+    }
+
+    /// The next event.
+    fn event(&mut self) -> Result<Recorded, String> {
+        let (position, data) = (Position(self.number()?), self.number()?);
+        let (stream_version, schema_version, recorded_at) = (self.number()?, self.number()?, self.number()?);
+        let (event_id, causation_id, hash) = (self.field()?, self.field()?, self.field()?);
+        let mut lengths = [0; 5];
+        for length in &mut lengths {
+            *length = self.number()?;
+        }
+        let traceparent: i64 = self.number()?;
+        let [stream_id, event_type, workspace_id, correlation_id, actor] = lengths;
+        let id = |hex: &str| {
+            let bits = u128::from_str_radix(hex, 16);
+            bits.map(EventId::new).map_err(|error| format!("an id cannot be read: {error}"))
+        };
+        let mut event = Recorded {
+            event_id: id(event_id)?,
+            stream_id: StreamId::from_stored(self.text(stream_id)?.to_owned()),
+            stream_version: StreamVersion(stream_version),
+            position,
+            event: EncodedEvent {
+                event_type: self.text(event_type)?.to_owned(),
+                schema_version,
+                data: Vec::new(),
+            },
+            workspace_id: self
+                .text(workspace_id)?
+                .parse()
+                .map_err(|error| format!("it cannot be read: {error}"))?,
+            correlation_id: self.text(correlation_id)?.to_owned(),
+            causation_id: if causation_id.is_empty() { None } else { Some(id(causation_id)?) },
+            actor: Actor(self.text(actor)?.to_owned()),
+            traceparent: match usize::try_from(traceparent) {
+                Ok(length) => Some(self.text(length)?.to_owned()),
+                Err(_absent) => None,
+            },
+            recorded_at: Timestamp(recorded_at),
+            hash: digest(hash).ok_or("its hash cannot be read")?,
+        };
+        event.event.data = self.text(data)?.as_bytes().to_vec();
+        Ok(event)
+    }
+
+    /// A text of so many bytes.
+    fn text(&mut self, length: usize) -> Result<&'t str, String> {
+        let (text, rest) = self.0.split_at_checked(length).ok_or("a text is shorter than it should be")?;
+        self.0 = rest;
+        Ok(text)
+    }
+}
 
 /// Runs a query for [`envelope`]. Each row is decoded while SQLite's thread fetches the next.
 pub(super) async fn fetch(
@@ -119,7 +217,7 @@ pub(super) async fn fetch(
 fn record(position: Position, row: &SqliteRow) -> Result<Recorded, String> {
     let unreadable = |error: &dyn std::error::Error| format!("it cannot be read: {error}");
     let envelope: &str = row.try_get(1).map_err(|error| unreadable(&error))?;
-    let envelope: Envelope<'_> = serde_json::from_str(envelope).map_err(|error| unreadable(&error))?;
+    let envelope: Columns<'_> = serde_json::from_str(envelope).map_err(|error| unreadable(&error))?;
     let (event_id, stream_id, stream_version, event_type, schema_version, workspace_id, ..) = envelope;
     let (.., correlation_id, causation_id, actor, traceparent, recorded_at, hash) = envelope;
     let id = |hex: &str| u128::from_str_radix(hex, 16).map(EventId::new).map_err(|error| unreadable(&error));
@@ -141,4 +239,18 @@ fn record(position: Position, row: &SqliteRow) -> Result<Recorded, String> {
         recorded_at,
         hash,
     })
+}
+
+/// A digest of upper-case hex.
+fn digest(text: &str) -> Option<Sha256> {
+    let mut bytes = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != bytes.len() || !rest.is_empty() {
+        return None;
+    }
+    let nibble = |digit: u8| char::from(digit).to_digit(16);
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = u8::try_from(nibble(*high)? << 4 | nibble(*low)?).ok()?;
+    }
+    Some(Sha256(bytes))
 }
