@@ -9,6 +9,7 @@ mod racing;
 mod refusals;
 mod reporting;
 mod service;
+mod simulation;
 mod starting;
 mod submitting;
 mod working;

@@ -372,7 +372,9 @@ impl Face {
             limits: shared.limits.clone(),
             space: Arc::new(DiskSpace(data.data_dir.clone())),
         });
-        let (key, secret) = (options.api_key.clone(), options.webhook_secret.clone());
+        // An empty variable of the environment is none.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (key, secret) = (given(&options.api_key), given(&options.webhook_secret));
         announce(command.ensure_first_workspace(key, secret).await?);
         if matches!(shared.bus, Bus::Inside(_)) {
             // All workers lived in this process's last life. Those at the bus live on.
