@@ -7,6 +7,7 @@
 //! ```
 
 use std::error::Error;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,6 +250,23 @@ struct Face {
     store: Arc<dyn EventStore>,
     command: CommandRole,
     query: QueryRole,
+    /// Held for as long as the process lives.
+    _folder: Arc<File>,
+}
+
+/// Makes the data folder this process's own: two faces over one folder would each send every webhook. The lock ends with the
+/// process, however that ends.
+fn take_folder(data: &DataDir) -> Result<File, String> {
+    let path = data.data_dir.join("serve.lock");
+    let lock = File::create(&path).map_err(|error| format!("could not make {}: {error}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "could not use {}: another framelane serve works with it; stop that one, or choose another --data-dir",
+            data.data_dir.display()
+        )),
+        Err(TryLockError::Error(error)) => Err(format!("could not lock {}: {error}", path.display())),
+    }
 }
 
 /// Runs the service until it is told to stop.
@@ -357,6 +375,7 @@ impl Face {
     /// Opens the log and both sides of it, and answers workers from then on.
     async fn open(options: &ServeOptions, shared: &Shared) -> Result<Face, Box<dyn Error>> {
         let data = &options.data;
+        let folder = Arc::new(take_folder(data)?);
         let vault = Arc::new(Vault::open(&data.master_key())?);
         let store = data.open_log().await?;
         let keep_ms = i64::try_from(shared.limits.retention_s.saturating_mul(1000))?;
@@ -398,7 +417,7 @@ impl Face {
         };
         let query = QueryRole::open_with(reading, query_options).await?;
         shared.bus.hints().serve(command.work_service());
-        Ok(Face { store, command, query })
+        Ok(Face { store, command, query, _folder: folder })
     }
 }
 

@@ -236,3 +236,18 @@ fn roles_that_can_not_meet_are_refused_with_the_remedy() {
     assert!(serve("command,worker").contains("share one process"), "{}", serve("command,worker"));
     assert!(serve("painter").contains("possible values: command, query"), "{}", serve("painter"));
 }
+
+#[tokio::test]
+async fn a_second_service_on_one_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), &[]).await;
+    let second = Command::new(env!("CARGO_BIN_EXE_framelane"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(service.data(""))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(!second.status.success() && said.contains("another framelane serve works with it"), "{said}");
+    let ready = get_url(format!("{}/readyz", service.address)).await.unwrap();
+    assert!(ready.status().is_success(), "the first one goes on");
+}
