@@ -26,6 +26,8 @@ pub(crate) enum WorkspacesCommand {
 #[expect(clippy::print_stdout, reason = "a key is shown to the operator, not logged")]
 pub(crate) async fn run(command: WorkspacesCommand) -> Result<(), Box<dyn Error>> {
     let WorkspacesCommand::Create { data, name } = command;
+    std::fs::create_dir_all(&data.data_dir)
+        .map_err(|error| format!("could not make {}: {error}", data.data_dir.display()))?;
     let vault = Arc::new(Vault::open(&data.master_key())?);
     let store = data.open_log().await?;
     let (workspace, key) = create_workspace(store, vault, &name).await?;
