@@ -163,6 +163,7 @@ fn no_render(id: impl std::fmt::Display) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::query_string::PAGE_PARAMETERS;
 
     #[test]
     fn the_parameters_that_are_read_are_those_that_are_described() {
@@ -171,10 +172,10 @@ mod tests {
             (renders::read_operation(), renders::ReadParameters::KNOWN),
             (events::history_operation(), events::EventsParameters::KNOWN),
             (events::workspace_operation(), events::EventsParameters::KNOWN),
-            (deliveries::list_operation(), deliveries::DeliveriesParameters::KNOWN),
-            (api_keys::list_operation(), api_keys::KeysParameters::KNOWN),
-            (webhooks::list_operation(), webhooks::WebhooksParameters::KNOWN),
-            (webhooks::deliveries_operation(), deliveries::DeliveriesParameters::KNOWN),
+            (deliveries::list_operation(), PAGE_PARAMETERS),
+            (api_keys::list_operation(), PAGE_PARAMETERS),
+            (webhooks::list_operation(), PAGE_PARAMETERS),
+            (webhooks::deliveries_operation(), PAGE_PARAMETERS),
         ] {
             assert_eq!(operation.query_names(), read);
         }

@@ -25,6 +25,24 @@ pub struct Page<T> {
     pub has_more: bool,
 }
 
+impl<T> Page<T> {
+    /// The first `limit` of `found`, which holds one more where a next page exists. `place` is what an entry's cursor
+    /// says: the next page begins behind the last entry's.
+    pub fn cut<C: Serialize>(mut found: Vec<T>, limit: u32, place: impl FnOnce(&T) -> C) -> Page<T> {
+        let has_more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let last = found.last().filter(|_| has_more);
+        let next_cursor = last.map(|last| encode_cursor(&place(last)));
+        Page { data: found, next_cursor, has_more }
+    }
+
+    /// The same page of these entries: its own, as they are shown.
+    #[must_use]
+    pub fn showing<U>(&self, data: Vec<U>) -> Page<U> {
+        Page { data, next_cursor: self.next_cursor.clone(), has_more: self.has_more }
+    }
+}
+
 /// Reads the query's `limit`: 1 to `max`, `default` where it is absent.
 ///
 /// # Errors
@@ -84,6 +102,16 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_page_names_its_last_entry_only_where_another_page_exists() {
+        let full = Page::cut(vec![9, 8], 2, |entry| *entry);
+        assert_eq!(full, Page { data: vec![9, 8], next_cursor: None, has_more: false });
+        let cut = Page::cut(vec![9, 8, 7], 2, |entry| *entry).showing(vec!["nine", "eight"]);
+        let next_cursor = Some(encode_cursor(&8));
+        assert_eq!(cut, Page { data: vec!["nine", "eight"], next_cursor, has_more: true });
+        assert_eq!(Page::cut(Vec::<u8>::new(), 2, |entry| *entry).next_cursor, None, "an empty list");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Query strings, read strictly: every fault is named at once, and a parameter that is not known is a fault, because a
 //! misspelt filter that is ignored answers another question than the one asked.
 
+use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use api::{ApiError, Detail, decode_cursor, parse_limit};
 use events::Timestamp;
 use serde::de::DeserializeOwned;
@@ -111,6 +112,29 @@ impl QueryString {
 
     fn keep<T>(&mut self, read: Result<T, Detail>) -> Option<T> {
         read.map_err(|fault| self.faults.push(fault)).ok()
+    }
+}
+
+/// The query parameters of a list that is only paged; `C` is what its cursors say.
+#[derive(Debug)]
+pub(crate) struct PageParameters<C> {
+    /// Entries of a page: 1–100, 20 unless given.
+    pub(crate) limit: u32,
+    /// `next_cursor` of the page before.
+    pub(crate) cursor: Option<C>,
+}
+
+/// The names of [`PageParameters`].
+pub(crate) const PAGE_PARAMETERS: &[&str] = &["limit", "cursor"];
+
+impl<C: DeserializeOwned> PageParameters<C> {
+    /// # Errors
+    /// 422 naming every bad parameter.
+    pub(crate) fn read(query: Option<&str>) -> Result<PageParameters<C>, ApiError> {
+        let mut query = QueryString::parse(query, PAGE_PARAMETERS);
+        let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX);
+        let parameters = PageParameters { limit, cursor: query.cursor() };
+        query.finish().map(|()| parameters)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use api::{Answer, ApiError, Caller, Code, Detail, Operation, Page, Shape, encode_cursor, fresh};
+use api::{Answer, ApiError, Caller, Code, Detail, Operation, Page, Shape, fresh};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
@@ -128,13 +128,10 @@ pub(crate) async fn list(
     state.read_your_writes().await?;
     let limit = parameters.limit;
     let found = render_jobs::list(state.db.readers(), workspace, &filter, limit + 1).await;
-    let mut rows = found.map_err(|error| failed(&error))?;
-    let has_more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| has_more).map(|last| encode_cursor(&last.position));
-    let key = key(&state, workspace, &rows).await?;
-    let data: Vec<Job> = rows.iter().map(|row| present(&state, row, key.as_ref())).collect();
-    fresh(&headers, &Page { data, next_cursor, has_more })
+    let page = Page::cut(found.map_err(|error| failed(&error))?, limit, |row| row.position);
+    let key = key(&state, workspace, &page.data).await?;
+    let shown: Vec<Job> = page.data.iter().map(|row| present(&state, row, key.as_ref())).collect();
+    fresh(&headers, &page.showing(shown))
 }
 
 pub(crate) fn read_operation() -> Operation {

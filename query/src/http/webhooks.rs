@@ -1,39 +1,18 @@
 //! The endpoints of the caller's workspace, and what became of what they were sent.
 
 use api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, encode_cursor, fresh};
+use api::{Answer, ApiError, Caller, Code, Operation, Page, Shape, fresh};
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use events::workspace_view::{Webhook, WebhookView};
-use events::{DeliveryId, Timestamp, WebhookId};
+use events::{DeliveryId, WebhookId};
 
-use crate::http::deliveries::{self, DeliveriesParameters};
-use crate::http::query_string::QueryString;
-use crate::http::{QueryState, workspace};
+use crate::http::query_string::PageParameters;
+use crate::http::{QueryState, deliveries, workspace};
 use crate::webhooks::attempts::{self, DeliveryAttempt, Of};
 use crate::webhooks::ledger::{self, Again};
-
-/// The query parameters of `GET /v1/webhooks`.
-#[derive(Debug)]
-pub(crate) struct WebhooksParameters {
-    /// Endpoints of a page: 1–100, 20 unless given.
-    limit: u32,
-    /// `next_cursor` of the page before.
-    cursor: Option<(Timestamp, WebhookId)>,
-}
-
-impl WebhooksParameters {
-    pub(super) const KNOWN: &[&str] = &["limit", "cursor"];
-
-    fn read(query: Option<&str>) -> Result<WebhooksParameters, ApiError> {
-        let mut query = QueryString::parse(query, WebhooksParameters::KNOWN);
-        let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX);
-        let parameters = WebhooksParameters { limit, cursor: query.cursor() };
-        query.finish().map(|()| parameters)
-    }
-}
 
 pub(crate) fn list_operation() -> Operation {
     Operation::get("/v1/webhooks", "list_webhooks", "List webhook endpoints, newest first")
@@ -53,18 +32,11 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let WebhooksParameters { limit, cursor } = WebhooksParameters::read(query.as_deref())?;
-    let limit = limit as usize;
+    let parameters = PageParameters::read(query.as_deref())?;
     let webhooks = workspace::view(&state, caller).await?.webhooks;
-    let older =
-        |webhook: &&WebhookView| cursor.is_none_or(|before| (webhook.created_at, webhook.id) < before);
-    let mut page: Vec<&WebhookView> = webhooks.iter().rev().filter(older).take(limit + 1).collect();
-    let has_more = page.len() > limit;
-    page.truncate(limit);
-    let last = page.last().filter(|_| has_more);
-    let next_cursor = last.map(|webhook| encode_cursor(&(webhook.created_at, webhook.id)));
-    let data = present(&state, &caller, &page).await?;
-    fresh(&headers, &Page::<Webhook> { data, next_cursor, has_more })
+    let page = workspace::page(&webhooks, &parameters, |webhook| (webhook.created_at, webhook.id));
+    let shown = present(&state, &caller, &page.data).await?;
+    fresh(&headers, &page.showing(shown))
 }
 
 pub(crate) fn read_operation() -> Operation {
@@ -114,9 +86,9 @@ pub(crate) async fn list_attempts(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let DeliveriesParameters { limit, cursor } = DeliveriesParameters::read(query.as_deref())?;
+    let parameters = PageParameters::read(query.as_deref())?;
     let webhook = find(&state, &caller, &id).await?;
-    deliveries::page(&state, &headers, Of::Webhook(webhook.id), limit, cursor).await
+    deliveries::page(&state, &headers, Of::Webhook(webhook.id), &parameters).await
 }
 
 pub(crate) fn redeliver_operation() -> Operation {

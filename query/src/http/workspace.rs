@@ -1,6 +1,6 @@
 //! The caller's workspace, and what it has used.
 
-use api::{Answer, ApiError, Caller, Operation, fresh};
+use api::{Answer, ApiError, Caller, Operation, Page, fresh};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,6 +10,7 @@ use events::workspace_view::{Workspace, WorkspaceView};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::http::query_string::PageParameters;
 use crate::http::{PATIENCE, QueryState};
 use crate::projections::usage;
 
@@ -55,6 +56,18 @@ pub(crate) async fn view(state: &QueryState, caller: Caller) -> Result<Workspace
     let events = state.store.load(&stream).await.map_err(|error| ApiError::of_store(&error))?;
     let view = WorkspaceView::fold(&events).map_err(|error| ApiError::internal(&error))?;
     view.ok_or_else(|| ApiError::not_found(format_args!("workspace {}", caller.workspace)))
+}
+
+/// A page of what a workspace's fold holds, newest first; `entries` stand oldest first, in the order of their `place`s.
+pub(super) fn page<'a, T, C: Ord + Copy + Serialize>(
+    entries: &'a [T],
+    parameters: &PageParameters<C>,
+    place: impl Fn(&T) -> C,
+) -> Page<&'a T> {
+    let older = |entry: &&T| parameters.cursor.is_none_or(|before| place(entry) < before);
+    let beyond = parameters.limit as usize + 1;
+    let found = entries.iter().rev().filter(older).take(beyond).collect();
+    Page::cut(found, parameters.limit, |last| place(last))
 }
 
 pub(crate) fn usage_operation() -> Operation {

@@ -43,6 +43,15 @@ pub struct DeliveryAttempt {
     pub created_at: String,
 }
 
+/// Attempts with what is shown of their deliveries; the condition follows.
+macro_rules! attempts_where {
+    () => {
+        "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type \
+         FROM webhook_attempts AS attempt \
+         JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id WHERE "
+    };
+}
+
 /// Whose attempts are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
@@ -61,15 +70,19 @@ pub(crate) async fn list(
 ) -> Result<Vec<(i64, DeliveryAttempt)>, sqlx::Error> {
     let (sql, id) = match of {
         Of::Job(id) => (
-            "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
-             JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
-             WHERE attempt.job_id = ? AND attempt.arrival < ? ORDER BY attempt.arrival DESC LIMIT ?",
+            concat!(
+                attempts_where!(),
+                "attempt.job_id = ? AND attempt.arrival < ? \
+                 ORDER BY attempt.arrival DESC LIMIT ?"
+            ),
             id.to_string(),
         ),
         Of::Webhook(id) => (
-            "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
-             JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
-             WHERE attempt.webhook_id = ? AND attempt.arrival < ? ORDER BY attempt.arrival DESC LIMIT ?",
+            concat!(
+                attempts_where!(),
+                "attempt.webhook_id = ? AND attempt.arrival < ? \
+                 ORDER BY attempt.arrival DESC LIMIT ?"
+            ),
             id.to_string(),
         ),
     };
@@ -83,15 +96,12 @@ pub(crate) async fn one(
     delivery: DeliveryId,
     number: u32,
 ) -> Result<Option<DeliveryAttempt>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT attempt.*, delivery.endpoint, delivery.workspace_id, delivery.event_type FROM webhook_attempts AS attempt
-         JOIN webhook_deliveries AS delivery ON delivery.delivery_id = attempt.delivery_id
-         WHERE attempt.delivery_id = ? AND attempt.attempt_number = ?",
-    )
-    .bind(delivery.to_string())
-    .bind(number)
-    .fetch_optional(db)
-    .await?;
+    let row =
+        sqlx::query(concat!(attempts_where!(), "attempt.delivery_id = ? AND attempt.attempt_number = ?"))
+            .bind(delivery.to_string())
+            .bind(number)
+            .fetch_optional(db)
+            .await?;
     row.as_ref().map(read).transpose()
 }
 

@@ -184,7 +184,7 @@ impl<'t> Envelope<'t> {
                 Err(_absent) => None,
             },
             recorded_at: Timestamp(recorded_at),
-            hash: digest(hash).ok_or("its hash cannot be read")?,
+            hash: Sha256::parse(hash).ok_or("its hash cannot be read")?,
         };
         event.event.data = self.text(data)?.as_bytes().to_vec();
         Ok(event)
@@ -239,18 +239,4 @@ fn record(position: Position, row: &SqliteRow) -> Result<Recorded, String> {
         recorded_at,
         hash,
     })
-}
-
-/// A digest of upper-case hex.
-fn digest(text: &str) -> Option<Sha256> {
-    let mut bytes = [0; 32];
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != bytes.len() || !rest.is_empty() {
-        return None;
-    }
-    let nibble = |digit: u8| char::from(digit).to_digit(16);
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::try_from(nibble(*high)? << 4 | nibble(*low)?).ok()?;
-    }
-    Some(Sha256(bytes))
 }
