@@ -7,6 +7,7 @@ mod listen;
 mod projections;
 mod render;
 mod replay;
+mod roles;
 mod serve;
 mod sources;
 mod traces;
@@ -18,7 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use event_store::{EventStore, PostgresOptions, PostgresStore, Route, SqliteStore};
+use event_store::{EventStore, OpenPostgresError, PostgresOptions, PostgresStore, Route, SqliteStore};
+use query::read_db::ReadPlace;
 
 use crate::telemetry::LogOptions;
 
@@ -88,6 +90,11 @@ pub(crate) struct DataDir {
     /// pool_mode = transaction
     #[arg(long, env = "FRAMELANE_DATABASE_POOLER", requires = "database_url")]
     database_pooler: bool,
+
+    /// The file of the installation's master key, which opens what callers wrote; one that all processes of the service
+    /// share, where there are several. In the data folder unless given; made if it is not there
+    #[arg(long, env = "FRAMELANE_MASTER_KEY", value_name = "FILE")]
+    master_key: Option<PathBuf>,
 }
 
 impl DataDir {
@@ -103,13 +110,16 @@ impl DataDir {
 
     /// Opens the log; a file that is not there is made.
     pub(crate) async fn open_log(&self) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
-        Ok(match &self.database_url {
-            Some(url) => {
-                let route = if self.database_pooler { Route::Pooler } else { Route::Direct };
-                Arc::new(PostgresStore::open(PostgresOptions::parse(url, route)?).await?)
-            }
+        Ok(match self.database()? {
+            Some(database) => Arc::new(PostgresStore::open(database).await?),
             None => Arc::new(SqliteStore::open(&self.log_db()).await?),
         })
+    }
+
+    /// The database, where log and read models are in one.
+    fn database(&self) -> Result<Option<PostgresOptions>, OpenPostgresError> {
+        let route = if self.database_pooler { Route::Pooler } else { Route::Direct };
+        self.database_url.as_ref().map(|url| PostgresOptions::parse(url, route)).transpose()
     }
 
     /// Opens a log that exists: looking at one must not make one.
@@ -124,14 +134,17 @@ impl DataDir {
         self.open_log().await
     }
 
-    /// The read models.
-    pub(crate) fn read_db(&self) -> PathBuf {
-        self.data_dir.join("read.db")
+    /// Where the read models are: beside the log.
+    pub(crate) fn read_db(&self) -> Result<ReadPlace, OpenPostgresError> {
+        Ok(match self.database()? {
+            Some(database) => ReadPlace::Postgres(database),
+            None => ReadPlace::File(self.data_dir.join("read.db")),
+        })
     }
 
     /// The installation's master key.
     pub(crate) fn master_key(&self) -> PathBuf {
-        self.data_dir.join("master.key")
+        self.master_key.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
     }
 
     /// Parts and artifacts.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod docs;
+mod forward;
 mod lifecycle;
 mod metrics;
 mod telemetry;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The service on several processes, on this machine: PostgreSQL and NATS of its own, the service's face, two workers.
+"""The service on several processes, on this machine: PostgreSQL and NATS of its own; two that take requests, one that
+answers and passes on to them what it does not answer, one that projects and sends webhooks, two workers.
 
     make cluster            starts all of it, shows where it answers, and stops all of it at Ctrl-C
     tests/cluster.py --try  the same, renders one film with it, and ends
@@ -108,10 +109,11 @@ def answers(address):
         return False
 
 
-def start_framelane(cluster, name, options, key):
+def start_framelane(cluster, name, options, key, port=None):
     """One process of the service; its address."""
-    port = demo.free_port()
-    environment = dict(os.environ, FRAMELANE_API_KEY=key, FRAMELANE_OBJECTS=os.path.join(FOLDER, "objects"))
+    port = port or demo.free_port()
+    environment = dict(os.environ, FRAMELANE_API_KEY=key, FRAMELANE_OBJECTS=os.path.join(FOLDER, "objects"),
+                       FRAMELANE_MASTER_KEY=os.path.join(FOLDER, "master.key"))
     command = [BINARY, "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", os.path.join(FOLDER, name)]
     cluster.start(name, command + options, env=environment)
     address = f"http://127.0.0.1:{port}"
@@ -142,13 +144,16 @@ def main():
     try:
         database, nats = start_postgres(cluster), start_nats(cluster)
         time.sleep(0.5)
-        face = start_framelane(cluster, "face", ["--roles", "command,query,projector,webhooks", "--nats-url", nats,
-                                                 "--database-url", database], key)
+        entrance = demo.free_port()
+        shared = ["--database-url", database, "--nats-url", nats, "--public-url", f"http://127.0.0.1:{entrance}"]
+        commands = [start_framelane(cluster, f"command-{number}", ["--roles", "command"] + shared, key) for number in (1, 2)]
+        start_framelane(cluster, "projector", ["--roles", "projector,webhooks"] + shared, key)
+        query = start_framelane(cluster, "query", ["--roles", "query", "--forward-to", ",".join(commands)] + shared, key, entrance)
         for number in (1, 2):
             start_framelane(cluster, f"worker-{number}", ["--roles", "worker", "--slots", "1", "--nats-url", nats], key)
-        print(f"cluster: {face} with the key {key}; its contract at {face}/docs; logs in {FOLDER}", flush=True)
+        print(f"cluster: {query} with the key {key}; its contract at {query}/docs; logs in {FOLDER}", flush=True)
         if "--try" in sys.argv:
-            render(face, key)
+            render(query, key)
             return
         print("cluster: Ctrl-C stops all of it", flush=True)
         while True:

@@ -1,7 +1,8 @@
-//! What the workers' claims and heartbeats tell: which engines live, which leases move, how far their frames are.
+//! What the workers' claims and heartbeats tell this node: which engines live, which leases move, how far their frames are.
 //!
 //! Kept in memory only, because nothing rests on it: after a restart engines count as alive for a while, leases as
-//! moving, and the log's own facts decide as before. Times are [`crate::world::World::elapsed_ms`].
+//! moving, and the log's own facts decide as before. A worker is heard by one node or another: which engines live is told
+//! to all of them by way of the store, now and then. Times are [`crate::world::World::elapsed_ms`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,8 @@ pub(crate) const ENGINE_GONE_MS: u64 = 60_000;
 const MARK_INTERVAL_MS: u64 = 1_000;
 /// What was not heard of for this long is forgotten: its lease has long expired.
 const FORGET_MS: u64 = 600_000;
+/// An engine that is heard of is told to the other nodes at most this often.
+const TELL_MS: u64 = 10_000;
 
 /// What a heartbeat says of its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(crate) struct Fleet {
 struct Known {
     /// When somebody last claimed or worked with an engine.
     engines: HashMap<Fingerprint, u64>,
+    /// When the other nodes were last told of one.
+    told: HashMap<Fingerprint, u64>,
     renders: HashMap<RenderId, Watched>,
 }
 
@@ -62,7 +67,6 @@ struct Watched {
 #[derive(Debug)]
 struct Lease {
     token: Token,
-    engine: Option<Fingerprint>,
     units: u64,
     frames: u64,
     moved_at: u64,
@@ -79,9 +83,8 @@ impl Fleet {
     }
 
     /// A lease begins.
-    pub(crate) fn leased(&self, key: LeaseKey, engine: &Fingerprint, now: u64) {
-        let lease =
-            Lease { token: key.token, engine: Some(engine.clone()), units: 0, frames: 0, moved_at: now };
+    pub(crate) fn leased(&self, key: LeaseKey, now: u64) {
+        let lease = Lease { token: key.token, units: 0, frames: 0, moved_at: now };
         self.known().watch(key.render, now).leases.insert(key.slot, lease);
     }
 
@@ -89,7 +92,7 @@ impl Fleet {
     pub(crate) fn beat(&self, beat: &Heartbeat, now: u64) -> Movement {
         let mut known = self.known();
         let watched = known.watch(beat.render, now);
-        let new = || Lease { token: beat.token, engine: None, units: beat.units, frames: 0, moved_at: now };
+        let new = || Lease { token: beat.token, units: beat.units, frames: 0, moved_at: now };
         let lease = watched.leases.entry(beat.slot).or_insert_with(new);
         if lease.token != beat.token {
             *lease = new();
@@ -101,10 +104,18 @@ impl Fleet {
         lease.frames = beat.frames;
         let movement =
             if now.saturating_sub(lease.moved_at) >= STALL_MS { Movement::Stalled } else { Movement::Moving };
-        if let Some(engine) = lease.engine.clone() {
-            known.engines.insert(engine, now);
-        }
+        known.engines.insert(beat.engine.clone(), now);
         movement
+    }
+
+    /// Whether the other nodes should be told that this engine lives; whoever asks tells them.
+    pub(crate) fn to_tell(&self, engine: &Fingerprint, now: u64) -> bool {
+        let mut known = self.known();
+        let due = known.told.get(engine).is_none_or(|told| now.saturating_sub(*told) >= TELL_MS);
+        if due {
+            known.told.insert(engine.clone(), now);
+        }
+        due
     }
 
     /// What of a render's progress should be recorded; whoever asks does it.
@@ -139,7 +150,7 @@ impl Fleet {
         self.known().renders.remove(&render);
     }
 
-    /// Whether nobody has been heard of with this engine for [`ENGINE_GONE_MS`], counted from this process's start.
+    /// Whether this node has not heard of the engine for [`ENGINE_GONE_MS`], counted from this process's start.
     pub(crate) fn is_gone(&self, engine: &Fingerprint, now: u64) -> bool {
         let heard = self.known().engines.get(engine).copied().unwrap_or(0);
         now.saturating_sub(heard) >= ENGINE_GONE_MS
@@ -149,6 +160,7 @@ impl Fleet {
     pub(crate) fn forget(&self, now: u64) {
         let mut known = self.known();
         known.engines.retain(|_, heard| now.saturating_sub(*heard) < FORGET_MS);
+        known.told.retain(|_, told| now.saturating_sub(*told) < FORGET_MS);
         known.renders.retain(|_, watched| now.saturating_sub(watched.heard_at) < FORGET_MS);
     }
 }
@@ -176,6 +188,7 @@ mod tests {
             render: RENDER,
             slot: Slot::Part(0),
             token,
+            engine: Fingerprint("lavapipe".to_owned()),
             units,
             frames: units,
             stage: ProgressStage::Compositing,
@@ -211,14 +224,18 @@ mod tests {
         assert!(fleet.is_gone(&engine, 60_000));
         fleet.claimed_with(&engine, 60_000);
         assert!(!fleet.is_gone(&engine, 119_999));
-        fleet.leased(
-            LeaseKey { render: RENDER, slot: Slot::Part(0), token: Token(StreamVersion(3)) },
-            &engine,
-            60_000,
-        );
         fleet.beat(&beat(1, 3), 119_999);
         assert!(!fleet.is_gone(&engine, 179_998), "a heartbeat is a sign of life");
         assert!(fleet.is_gone(&engine, 179_999));
+    }
+
+    #[test]
+    fn an_engine_is_told_to_the_other_nodes_now_and_then() {
+        let (fleet, engine) = (Fleet::default(), Fingerprint("lavapipe".to_owned()));
+        assert!(fleet.to_tell(&engine, 5));
+        assert!(!fleet.to_tell(&engine, 10_004));
+        assert!(fleet.to_tell(&Fingerprint("another".to_owned()), 10_004));
+        assert!(fleet.to_tell(&engine, 10_005));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod api_keys;
 mod body;
 mod fields;
 mod renders;
+mod replay;
 mod request;
 mod webhooks;
 mod workspace;
@@ -80,5 +81,7 @@ pub(crate) fn endpoints(state: State) -> Endpoints {
         .serve(webhooks::change_operation(), webhooks::change)
         .serve(webhooks::delete_operation(), webhooks::delete)
         .serve(webhooks::rotate_operation(), webhooks::rotate)
+        .serve(replay::replay_operation(&state), replay::replay)
+        .serve(replay::test_operation(), replay::test)
         .with_state(state)
 }

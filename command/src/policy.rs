@@ -1,4 +1,5 @@
-//! Process managers: what happens without anybody asking. Each reads facts and gives commands; the renders decide.
+//! Process managers: what happens without anybody asking. Each reads facts and gives commands; the renders decide. Of
+//! several nodes one has them at a time, which spares work: were they run twice, nothing would happen twice.
 //!
 //! | policy | sees | asks for |
 //! | --- | --- | --- |
@@ -59,6 +60,13 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
+    /// Lets go of what this node has long not heard of, until told to stop.
+    pub(crate) async fn forget_on_and_on(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+            self.fleet.forget(self.world.elapsed_ms());
+        }
+    }
+
     /// Runs all of them until told to stop.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let all = async { tokio::join!(self.reap_on_and_on(), self.tick_on_and_on(), self.watch_the_log()) };
@@ -118,7 +126,6 @@ impl Policies {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for count in 0_u64.. {
             ticks.tick().await;
-            self.fleet.forget(self.world.elapsed_ms());
             self.sweeper.look_again().await;
             self.retention.let_go().await;
             let done = async {
@@ -171,7 +178,8 @@ impl Policies {
         let mut orphans = BTreeSet::new();
         for it in self.store.due_work(LOOK_AT, LOOK_AT).await? {
             let Some(engine) = it.row.fingerprint.map(Fingerprint) else { continue };
-            if waited_long(it.enqueued_at) && self.fleet.is_gone(&engine, elapsed) {
+            let waits = waited_long(it.enqueued_at) && self.fleet.is_gone(&engine, elapsed);
+            if waits && self.is_gone_everywhere(&engine, now).await? {
                 orphans.insert(it.row.render);
             }
         }
@@ -191,6 +199,13 @@ impl Policies {
             }
         }
         Ok(())
+    }
+
+    /// Whether no other node has heard of the engine either.
+    async fn is_gone_everywhere(&self, engine: &Fingerprint, now: Timestamp) -> Result<bool, StoreError> {
+        let heard = self.store.engine_heard_at(&engine.0).await?;
+        let silent = |at: Timestamp| u64::try_from(now.ms_since(at)).is_ok_and(|ms| ms >= ENGINE_GONE_MS);
+        Ok(heard.is_none_or(silent))
     }
 
     /// Sweeps after what ends.

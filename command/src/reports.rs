@@ -10,7 +10,9 @@ use domain::Render;
 use domain::render::{Claim as ClaimSlot, Command, Failure, Rejection};
 use event_store::{EventStore, Guard, LeaseKey, QueueRow, ReadDocumentError, Vault, read_document};
 use events::render::{RenderCompleted, StoredPart};
-use events::work::{Claim, Heartbeat, HeartbeatReply, Outcome, ReportReply, Slot, WorkOrder, WorkReport};
+use events::work::{
+    Claim, Fingerprint, Heartbeat, HeartbeatReply, Outcome, ReportReply, Slot, WorkOrder, WorkReport,
+};
 use events::{Actor, Fault, FaultCode, RenderId, Token};
 
 use crate::chain::chain;
@@ -73,6 +75,7 @@ impl Reports {
     /// Offers the due slots to the worker, best first, until one is granted.
     async fn grant(&self, claim: &Claim) -> Result<Option<WorkOrder>, RenderError> {
         self.fleet.claimed_with(&claim.fingerprint, self.world.elapsed_ms());
+        self.tell_of(&claim.fingerprint).await?;
         // Whatever is begun needs room; what runs already goes on.
         if self.floor.check().is_err() {
             return Ok(None);
@@ -129,7 +132,7 @@ impl Reports {
         along.guards.extend(most.filter(|_| !row.row.begun).map(|most| Guard::Room(workspace, most)));
         let Executed { after, .. } = self.renders.execute(render, &origin, along, ask).await?;
         let token = Token(after.version);
-        self.fleet.leased(LeaseKey { render, slot, token }, &claim.fingerprint, self.world.elapsed_ms());
+        self.fleet.leased(LeaseKey { render, slot, token }, self.world.elapsed_ms());
         let attempt = after.state.open(slot).map_or(1, |state| state.next_attempt());
         let plan = after.state.plan().map(|(plan, _)| plan.clone());
         let stored = stored_for(slot, &after.state);
@@ -167,6 +170,7 @@ impl Reports {
                 Err(error) => Err(error),
             };
         }
+        self.tell_of(&beat.engine).await?;
         if self.store.extend_leases(&[key]).await?.is_empty() {
             self.fleet.ended(beat.render, beat.slot);
             return Ok(HeartbeatReply::Stop);
@@ -186,6 +190,14 @@ impl Reports {
             Err(ExecuteError::Rejected(_)) => Ok(HeartbeatReply::Stop),
             Err(error) => Err(error),
         }
+    }
+
+    /// The other nodes may hear of this engine from nobody but us.
+    async fn tell_of(&self, engine: &Fingerprint) -> Result<(), RenderError> {
+        if self.fleet.to_tell(engine, self.world.elapsed_ms()) {
+            self.store.hear_engine(&engine.0).await?;
+        }
+        Ok(())
     }
 
     /// Puts the end of a lease into the log.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use api::{Endpoints, ServiceLimits};
 use bus::{HintBus, WorkService};
 use composition::ParseOptions;
-use event_store::{EventStore, StoreError, Vault};
+use event_store::{EventStore, StoreError, Vault, while_on_duty};
 use events::workspace::DisableReason;
 use events::{WebhookId, WorkspaceId};
 use storage::{LinkSigner, Storage};
@@ -154,9 +154,13 @@ impl CommandRole {
         Arc::clone(&self.reports) as Arc<dyn WorkService>
     }
 
-    /// Reaper, deadlines, replanner, hints, sweeper and retention, until told to stop.
+    /// Reaper, deadlines, replanner, hints, sweeper and retention, until told to stop; of several nodes one has them at a
+    /// time.
     pub async fn run(self, stop: CancellationToken) {
-        self.policies.run(stop).await;
+        // Another name at every start: what a dead node had is not taken for one's own.
+        let node = format!("{:032x}", rand::random::<u128>());
+        let policies = while_on_duty(&self.store, "policies", &node, &stop, |lost| self.policies.run(lost));
+        tokio::join!(policies, self.policies.forget_on_and_on(&stop));
     }
 
     /// Ends every lease. For an embedded service that starts: it knows that none of its workers lives.

@@ -118,7 +118,9 @@ pub(crate) fn of_workspace(before: &Workspace, place: &Place, events: &[Workspac
             WorkspaceEvent::WebhookCreated(_)
             | WorkspaceEvent::WebhookChanged(_)
             | WorkspaceEvent::WebhookDeleted(_)
-            | WorkspaceEvent::WebhookDisabled(_) => {}
+            | WorkspaceEvent::WebhookDisabled(_)
+            | WorkspaceEvent::WebhookTested(_)
+            | WorkspaceEvent::WebhookReplayed(_) => {}
         }
         state = state.evolve(event, StreamVersion(version));
     }

@@ -4,6 +4,7 @@
 //! API keys are kept as digests only. The webhook secret is needed to sign, so it is kept sealed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -18,6 +19,7 @@ use thiserror::Error;
 use crate::handler::{Along, ExecuteError, Handler, Origin};
 use crate::world::{RealWorld, World};
 
+pub(crate) mod replay;
 pub(crate) mod requests;
 pub(crate) mod webhooks;
 
@@ -27,6 +29,10 @@ const KEY_PREFIX: &str = "fl_live_";
 const SECRET_PREFIX: &str = "whsec_";
 /// How much of a key is kept for people to recognise it by: the prefix and four characters.
 const SHOWN_CHARS: usize = KEY_PREFIX.len() + 4;
+/// The duty of the node that makes sure of the first workspace, and how long that takes at most.
+const FIRST_WORKSPACE: &str = "first workspace";
+const FIRST_TTL_MS: u64 = 10_000;
+
 /// Shorter keys could be guessed.
 const KEY_CHARS_MIN: usize = 16;
 
@@ -124,10 +130,17 @@ impl Workspaces {
         if webhook_secret.as_ref().is_some_and(|secret| !is_secret(secret)) {
             return Err(FirstWorkspaceError::BadSecret);
         }
-        match self.store.workspaces().await?.first() {
+        // Nodes that start at once take turns: there is one first workspace.
+        let node = format!("{:032x}", self.world.id());
+        while !self.store.take_duty(FIRST_WORKSPACE, &node, FIRST_TTL_MS).await? {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let ensured = match self.store.workspaces().await?.first() {
             None => self.create(key, webhook_secret).await,
             Some(first) => self.adopt(*first, key, webhook_secret).await,
-        }
+        };
+        self.store.leave_duty(FIRST_WORKSPACE, &node).await?;
+        ensured
     }
 
     /// The first start.

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod id;
 pub mod job;
 pub mod job_view;
+pub mod news;
 pub mod public_event;
 pub mod redact;
 pub mod render;

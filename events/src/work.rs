@@ -119,6 +119,8 @@ pub struct Heartbeat {
     pub slot: Slot,
     /// The lease.
     pub token: Token,
+    /// What it is done with.
+    pub engine: Fingerprint,
     /// Units done so far by this lease (bytes, packets, frames): it must move, or the lease is not extended.
     pub units: u64,
     /// Frames of this slot finished so far.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
-use crate::envelope::EncodedEvent;
+use crate::envelope::{EncodedEvent, Position};
 use crate::id::{KeyId, WebhookId};
 use crate::upcast::{DecodeError, decode_data, encode_data};
 
@@ -27,6 +27,43 @@ pub enum WorkspaceEvent {
     WebhookDeleted(WebhookDeleted),
     /// An endpoint is told of nothing until somebody enables it again.
     WebhookDisabled(WebhookDisabled),
+    /// An endpoint is sent a message to try it.
+    WebhookTested(WebhookTested),
+    /// An endpoint is told once more of what has happened.
+    WebhookReplayed(WebhookReplayed),
+}
+
+/// See [`WorkspaceEvent::WebhookTested`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookTested {
+    /// Which one.
+    pub webhook_id: WebhookId,
+}
+
+/// See [`WorkspaceEvent::WebhookReplayed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookReplayed {
+    /// Which one.
+    pub webhook_id: WebhookId,
+    /// The first event's place in the log.
+    pub from: Position,
+    /// The last one's.
+    pub to: Position,
+    /// Of which types; empty: of all it is told of.
+    pub types: Vec<String>,
+    /// How many events are told of.
+    pub events: u32,
+    /// The digest of the Idempotency-Key it was asked for with, where one was given.
+    pub idempotency_key_hash: Option<Sha256>,
+}
+
+impl WebhookReplayed {
+    /// Whether events of a type are told of once more to an endpoint with these settings.
+    #[must_use]
+    pub fn tells(&self, settings: &WebhookSettings, event_type: &str) -> bool {
+        let types = if self.types.is_empty() { &settings.events } else { &self.types };
+        types.is_empty() || types.iter().any(|wanted| wanted == event_type)
+    }
 }
 
 /// See [`WorkspaceEvent::WebhookCreated`].
@@ -170,6 +207,8 @@ impl WorkspaceEvent {
         ("WebhookChanged", 1),
         ("WebhookDeleted", 1),
         ("WebhookDisabled", 1),
+        ("WebhookTested", 1),
+        ("WebhookReplayed", 1),
     ];
 
     /// Type, current version and bytes, for the log.
@@ -184,6 +223,8 @@ impl WorkspaceEvent {
             WorkspaceEvent::WebhookChanged(data) => encode_data("WebhookChanged", 1, data),
             WorkspaceEvent::WebhookDeleted(data) => encode_data("WebhookDeleted", 1, data),
             WorkspaceEvent::WebhookDisabled(data) => encode_data("WebhookDisabled", 1, data),
+            WorkspaceEvent::WebhookTested(data) => encode_data("WebhookTested", 1, data),
+            WorkspaceEvent::WebhookReplayed(data) => encode_data("WebhookReplayed", 1, data),
         }
     }
 
@@ -201,6 +242,8 @@ impl WorkspaceEvent {
             "WebhookChanged" => WorkspaceEvent::WebhookChanged(decode_data(stored)?),
             "WebhookDeleted" => WorkspaceEvent::WebhookDeleted(decode_data(stored)?),
             "WebhookDisabled" => WorkspaceEvent::WebhookDisabled(decode_data(stored)?),
+            "WebhookTested" => WorkspaceEvent::WebhookTested(decode_data(stored)?),
+            "WebhookReplayed" => WorkspaceEvent::WebhookReplayed(decode_data(stored)?),
             _ => return Ok(None),
         }))
     }

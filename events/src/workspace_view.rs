@@ -172,7 +172,9 @@ impl WorkspaceView {
             });
         };
         match event {
-            WorkspaceEvent::WorkspaceCreated(_) => {}
+            WorkspaceEvent::WorkspaceCreated(_)
+            | WorkspaceEvent::WebhookTested(_)
+            | WorkspaceEvent::WebhookReplayed(_) => {}
             WorkspaceEvent::WorkspaceChanged(changed) => {
                 view.name.clone_from(&changed.name);
                 view.ingest_external = changed.ingest_external;

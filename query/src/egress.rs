@@ -10,7 +10,7 @@ use std::time::Duration;
 use events::{Timestamp, WorkspaceId};
 use tokio_util::sync::CancellationToken;
 
-use crate::read_db::ReadDb;
+use crate::read_db::{ReadDb, sql};
 
 /// How often counts are written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -40,12 +40,9 @@ impl Egress {
         workspace: WorkspaceId,
         period_start: Timestamp,
     ) -> Result<u64, sqlx::Error> {
-        let written: Option<i64> =
-            sqlx::query_scalar("SELECT bytes FROM egress WHERE workspace_id = ? AND period_start = ?")
-                .bind(workspace.to_string())
-                .bind(period_start.0)
-                .fetch_optional(db.readers())
-                .await?;
+        let find = sql("SELECT bytes FROM egress WHERE workspace_id = $1 AND period_start = $2");
+        let found = db.fetch_optional(find.bind(workspace.to_string()).bind(period_start.0)).await?;
+        let written: Option<i64> = found.map(|row| row.get("bytes")).transpose()?;
         let unwritten = self.unwritten().get(&(workspace, period_start)).copied().unwrap_or(0);
         Ok(written.unwrap_or(0).cast_unsigned().saturating_add(unwritten))
     }
@@ -75,15 +72,10 @@ impl Egress {
 async fn write(db: &ReadDb, counts: &BTreeMap<(WorkspaceId, Timestamp), u64>) -> Result<(), sqlx::Error> {
     let mut transaction = db.write().await?;
     for ((workspace, period_start), bytes) in counts {
-        sqlx::query(
-            "INSERT INTO egress (workspace_id, period_start, bytes) VALUES (?, ?, ?)
-             ON CONFLICT (workspace_id, period_start) DO UPDATE SET bytes = bytes + excluded.bytes",
-        )
-        .bind(workspace.to_string())
-        .bind(period_start.0)
-        .bind(bytes.cast_signed())
-        .execute(&mut *transaction)
-        .await?;
+        let add = sql("INSERT INTO egress (workspace_id, period_start, bytes) VALUES ($1, $2, $3)
+             ON CONFLICT (workspace_id, period_start) DO UPDATE SET bytes = egress.bytes + excluded.bytes");
+        let add = add.bind(workspace.to_string()).bind(period_start.0).bind(bytes.cast_signed());
+        transaction.execute(add).await?;
     }
     transaction.commit().await
 }

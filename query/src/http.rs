@@ -75,6 +75,8 @@ pub(crate) struct Parts {
     pub(crate) heartbeat: Duration,
     /// Places in the queue.
     pub(crate) line: Line,
+    /// Whether this process has to do with the read models at all.
+    pub(crate) reads: bool,
     pub(crate) jobs: Arc<Progress>,
     pub(crate) deliveries: Arc<Progress>,
     pub(crate) usage: Arc<Progress>,
@@ -144,10 +146,16 @@ pub(crate) fn endpoints(state: QueryState) -> Endpoints {
         .serve(workspace::read_operation(), workspace::read)
         .serve(workspace::usage_operation(), workspace::usage)
         .serve(api_keys::list_operation(), api_keys::list)
-        .serve(capabilities::tell_operation(), capabilities::tell)
-        .serve(health::alive_operation(), health::alive)
-        .serve(health::ready_operation(), health::ready);
+        .serve(capabilities::tell_operation(), capabilities::tell);
     webhook_deliveries::hooks().into_iter().fold(endpoints, Endpoints::sends).with_state(state)
+}
+
+/// How this process is doing, whatever it does.
+pub(crate) fn health_endpoints(state: QueryState) -> Endpoints {
+    Endpoints::new()
+        .serve(health::alive_operation(), health::alive)
+        .serve(health::ready_operation(), health::ready)
+        .with_state(state)
 }
 
 /// Reads a render's id from the path. A text that is none names no render: 404, like every render that is not there.

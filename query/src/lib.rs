@@ -18,8 +18,9 @@ pub mod read_db;
 pub mod rebuild;
 pub mod role;
 mod traces;
+mod watcher;
 pub mod webhooks;
 
 pub use rebuild::{RebuildError, rebuild};
-pub use role::{OpenRoleError, QueryConfig, QueryOptions, QueryRole};
+pub use role::{OpenRoleError, QueryConfig, QueryDuties, QueryOptions, QueryRole};
 pub use traces::{TraceTarget, TraceTargetError};

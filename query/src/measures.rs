@@ -7,7 +7,7 @@ use events::Position;
 use thiserror::Error;
 
 use crate::progress::Progress;
-use crate::read_db::ReadDb;
+use crate::read_db::{ReadDb, sql};
 
 /// The read side in numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,14 +75,13 @@ pub(crate) async fn measure(
 }
 
 async fn deliveries(db: &ReadDb, now_us: i64) -> Result<Deliveries, sqlx::Error> {
-    let (pending, due, overdue): (i64, i64, i64) = sqlx::query_as(
-        "SELECT count(*), coalesce(sum(due_at <= ?1), 0), coalesce(sum(due_at <= ?2), 0) FROM webhook_deliveries
-         WHERE status = 'pending'",
-    )
-    .bind(now_us)
-    .bind(now_us.saturating_sub(OVERDUE_US))
-    .fetch_one(db.readers())
-    .await?;
+    let counting = sql("SELECT count(*) AS pending, count(*) FILTER (WHERE due_at <= $1) AS due,
+                count(*) FILTER (WHERE due_at <= $2) AS overdue
+         FROM webhook_deliveries WHERE status = 'pending'");
+    let counting = counting.bind(now_us).bind(now_us.saturating_sub(OVERDUE_US));
+    let row = db.fetch_optional(counting).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let (pending, due, overdue): (i64, i64, i64) =
+        (row.get("pending")?, row.get("due")?, row.get("overdue")?);
     let count = i64::cast_unsigned;
     Ok(Deliveries { waiting: count(pending - due), due: count(due - overdue), overdue: count(overdue) })
 }

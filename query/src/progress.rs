@@ -61,7 +61,8 @@ impl Progress {
 
     pub(crate) fn applied(&self, position: Position, renders: impl IntoIterator<Item = RenderId>) {
         self.failing.store(false, Ordering::Relaxed);
-        self.position.send_replace(position);
+        // Its own projector and a look at what another process has done may tell of the same: it never goes back.
+        self.position.send_modify(|reached| *reached = position.max(*reached));
         for render in renders {
             // Nobody waits for it: nothing to wake.
             drop(self.touched.send(render));

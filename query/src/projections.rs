@@ -1,14 +1,15 @@
 //! The projections: read models kept from events, one file for each, named for the table it owns.
 //!
-//! How to add one: a file here with its row, its pure `changes` and its `write`; its table in `read_db/schema.sql`; a
-//! projector for it in `role.rs`. A change of what `changes` or `write` make raises `VERSION`, which is a rebuild.
+//! How to add one: a file here with its row, its pure `changes` and its `write`; its table in `read_db/`, for both
+//! databases; a projector for it in `role.rs`. A change of what `changes` or `write` make raises `VERSION`, which is a rebuild.
 
 use async_trait::async_trait;
 use event_store::StoreError;
 use events::Recorded;
 use events::upcast::DecodeError;
-use sqlx::SqliteConnection;
 use thiserror::Error;
+
+use crate::read_db::Writing;
 
 pub mod render_jobs;
 pub mod usage;
@@ -32,20 +33,23 @@ pub trait Projection: std::fmt::Debug + Send + Sync + 'static {
     /// What the event changes: pure.
     fn changes(&self, event: &Recorded, facts: Self::Facts) -> Result<Vec<Self::Change>, ProjectError>;
 
-    /// Makes one change in this generation's rows.
+    /// Makes a page's changes in this generation's rows, as if one after the other.
     async fn write(
         &self,
-        transaction: &mut SqliteConnection,
+        transaction: &mut Writing,
         generation: i64,
-        change: &Self::Change,
+        changes: Vec<Self::Change>,
     ) -> Result<(), ProjectError>;
+
+    /// A page was not written after all: what is remembered of rows may be wrong.
+    fn forget(&self) {}
 }
 
 /// A projection that can be made anew beside the live one. Deliveries are none: what was sent can't be sent anew.
 #[async_trait]
 pub trait Rebuildable: Projection {
     /// Removes the rows of a generation.
-    async fn remove(transaction: &mut SqliteConnection, generation: i64) -> Result<(), sqlx::Error>;
+    async fn remove(transaction: &mut Writing, generation: i64) -> Result<(), sqlx::Error>;
 }
 
 /// An event was not applied.

@@ -23,7 +23,7 @@ use crate::read_db::{self, Checkpoint, ReadDb};
 const PAGE: u32 = 256;
 
 /// The pause after a failure, so that a log or a disk in trouble is not hammered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Feeds one projection's live generation.
 #[derive(Debug)]
@@ -39,6 +39,11 @@ impl<P: Projection> Projector<P> {
     #[must_use]
     pub fn new(projection: P, store: Arc<dyn EventStore>, db: ReadDb) -> Projector<P> {
         Projector { projection, store, db, progress: Arc::default() }
+    }
+
+    /// What it feeds.
+    pub(crate) fn projection(&self) -> &P {
+        &self.projection
     }
 
     /// How far it has come.
@@ -98,7 +103,9 @@ impl<P: Projection> Projector<P> {
         let mut transaction = self.db.write().await?;
         let checkpoint = match read_db::live(&mut transaction, P::NAME).await? {
             Some((checkpoint, _version)) => checkpoint,
-            None => read_db::begin_generation(&mut transaction, P::NAME, P::VERSION, true).await?,
+            None => read_db::begin_generation(&mut transaction, P::NAME, P::VERSION, true)
+                .await?
+                .ok_or(ProjectError::Superseded)?,
         };
         transaction.commit().await?;
         Ok(checkpoint)
@@ -118,6 +125,19 @@ pub(crate) async fn apply_page<P: Projection>(
     from: Checkpoint,
     page: &[Recorded],
 ) -> Result<Checkpoint, ProjectError> {
+    let applied = write_page(projection, db, from, page).await;
+    if applied.is_err() {
+        projection.forget();
+    }
+    applied
+}
+
+async fn write_page<P: Projection>(
+    projection: &P,
+    db: &ReadDb,
+    from: Checkpoint,
+    page: &[Recorded],
+) -> Result<Checkpoint, ProjectError> {
     let mut changes = Vec::new();
     for event in page {
         let facts = projection.gather(event).await?;
@@ -128,9 +148,7 @@ pub(crate) async fn apply_page<P: Projection>(
     if !read_db::advance(&mut transaction, P::NAME, from, to).await? {
         return Err(ProjectError::Superseded);
     }
-    for change in &changes {
-        projection.write(&mut transaction, from.generation, change).await?;
-    }
+    projection.write(&mut transaction, from.generation, changes).await?;
     transaction.commit().await?;
     Ok(Checkpoint { position: to, ..from })
 }

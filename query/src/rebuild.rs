@@ -3,11 +3,10 @@
 //! Readers see the old rows until the swap and the new ones after it; the live projector notices by its checkpoint and
 //! goes on from the new one. A rebuild that dies leaves rows that the next one removes.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use event_store::{EventStore, OpenError, Subscription, Vault};
-use events::Position;
+use event_store::{EventStore, StoreError, Vault};
+use events::{Position, Recorded};
 use thiserror::Error;
 
 use crate::documents::Documents;
@@ -15,7 +14,7 @@ use crate::projections::render_jobs::RenderJobs;
 use crate::projections::usage::Usage;
 use crate::projections::{ProjectError, Rebuildable};
 use crate::projector::apply_page;
-use crate::read_db::{self, Checkpoint, ReadDb};
+use crate::read_db::{self, Checkpoint, OpenReadDbError, ReadDb, ReadPlace, sql};
 
 /// Events applied in one transaction at most.
 const PAGE: u32 = 1024;
@@ -25,7 +24,7 @@ const PAGE: u32 = 1024;
 pub enum RebuildError {
     /// The database can't be opened.
     #[error("could not rebuild")]
-    Open(#[from] OpenError),
+    Open(#[from] OpenReadDbError),
     /// A page could not be applied.
     #[error("could not rebuild {name}")]
     Project {
@@ -37,7 +36,7 @@ pub enum RebuildError {
     },
 }
 
-/// Rebuilds every rebuildable projection of the read models in the file `read_db`, beside a running service or without.
+/// Rebuilds every rebuildable projection of the read models at `place`, beside a running service or without.
 /// `progress` is told each position that has been applied; the last one is returned.
 ///
 /// # Errors
@@ -45,10 +44,10 @@ pub enum RebuildError {
 pub async fn rebuild(
     store: Arc<dyn EventStore>,
     vault: Arc<Vault>,
-    read_db: &Path,
+    place: &ReadPlace,
     mut progress: impl FnMut(Position),
 ) -> Result<Position, RebuildError> {
-    let db = ReadDb::open(read_db).await?;
+    let db = ReadDb::open(place).await?;
     let render_jobs = RenderJobs::new(Documents::new(Arc::clone(&store), vault));
     one(&render_jobs, &store, &db, &mut progress).await?;
     let reached = one(&Usage, &store, &db, &mut progress).await?;
@@ -73,8 +72,7 @@ pub(crate) async fn renew<P: Rebuildable>(
 }
 
 async fn read_live<P: Rebuildable>(db: &ReadDb) -> Result<Option<(Checkpoint, i64)>, ProjectError> {
-    let mut reader = db.readers().acquire().await?;
-    Ok(read_db::live(&mut reader, P::NAME).await?)
+    Ok(read_db::live_now(db, P::NAME).await?)
 }
 
 /// Rebuilds one projection; the position that its rows have reached.
@@ -86,12 +84,13 @@ async fn one<P: Rebuildable>(
 ) -> Result<Position, RebuildError> {
     let failed = |source| RebuildError::Project { name: P::NAME, source };
     let mut checkpoint = begin::<P>(db).await.map_err(failed)?;
-    let mut subscription = Subscription::new(Arc::clone(store), checkpoint.position, PAGE);
+    let mut page = read_ahead(store, checkpoint.position);
     loop {
-        let page = subscription.waiting_page().await.map_err(|source| failed(source.into()))?;
-        if !page.is_empty() {
-            checkpoint = apply_page(projection, db, checkpoint, &page).await.map_err(failed)?;
-            subscription.applied(checkpoint.position);
+        let events = page.await.map_err(|source| failed(source.into()))?;
+        // While this page is written the next one is read.
+        page = read_ahead(store, events.last().map_or(checkpoint.position, |last| last.position));
+        if !events.is_empty() {
+            checkpoint = apply_page(projection, db, checkpoint, &events).await.map_err(failed)?;
             progress(checkpoint.position);
         } else if swap::<P>(db, checkpoint).await.map_err(failed)? {
             return Ok(checkpoint.position);
@@ -99,18 +98,25 @@ async fn one<P: Rebuildable>(
     }
 }
 
+/// Begins to read what follows a position.
+fn read_ahead(
+    store: &Arc<dyn EventStore>,
+    after: Position,
+) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + use<> {
+    let store = Arc::clone(store);
+    let reading = tokio::spawn(async move { store.read_after(after, PAGE).await });
+    async { reading.await.unwrap_or(Err(StoreError::Stopped)) }
+}
+
 /// A new generation, and what a dead rebuild left is gone.
 async fn begin<P: Rebuildable>(db: &ReadDb) -> Result<Checkpoint, ProjectError> {
     let mut transaction = db.write().await?;
-    let left: Vec<i64> =
-        sqlx::query_scalar("DELETE FROM projection WHERE name = ? AND live = 0 RETURNING generation")
-            .bind(P::NAME)
-            .fetch_all(&mut *transaction)
-            .await?;
-    for generation in left {
-        P::remove(&mut transaction, generation).await?;
+    let left = sql("DELETE FROM projection WHERE name = $1 AND live = 0 RETURNING generation").bind(P::NAME);
+    for row in transaction.fetch_all(left).await? {
+        P::remove(&mut transaction, row.get("generation")?).await?;
     }
-    let checkpoint = read_db::begin_generation(&mut transaction, P::NAME, P::VERSION, false).await?;
+    let begun = read_db::begin_generation(&mut transaction, P::NAME, P::VERSION, false).await?;
+    let checkpoint = begun.ok_or(ProjectError::Superseded)?;
     transaction.commit().await?;
     Ok(checkpoint)
 }
@@ -122,21 +128,13 @@ async fn swap<P: Rebuildable>(db: &ReadDb, new: Checkpoint) -> Result<bool, Proj
         if old.position > new.position {
             return Ok(false);
         }
-        sqlx::query("DELETE FROM projection WHERE name = ? AND generation = ?")
-            .bind(P::NAME)
-            .bind(old.generation)
-            .execute(&mut *transaction)
-            .await?;
+        let gone = sql("DELETE FROM projection WHERE name = $1 AND generation = $2");
+        transaction.execute(gone.bind(P::NAME).bind(old.generation)).await?;
         P::remove(&mut transaction, old.generation).await?;
     }
-    let promoted =
-        sqlx::query("UPDATE projection SET live = 1 WHERE name = ? AND generation = ? AND position = ?")
-            .bind(P::NAME)
-            .bind(new.generation)
-            .bind(new.position.0.cast_signed())
-            .execute(&mut *transaction)
-            .await?;
-    if promoted.rows_affected() != 1 {
+    let promote = sql("UPDATE projection SET live = 1 WHERE name = $1 AND generation = $2 AND position = $3");
+    let promote = promote.bind(P::NAME).bind(new.generation).bind(new.position.0.cast_signed());
+    if transaction.execute(promote).await? != 1 {
         return Err(ProjectError::Superseded);
     }
     transaction.commit().await?;

@@ -1,12 +1,11 @@
 //! The role as the executable runs it: opened once, served by a router, kept going by one task.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Endpoints, ServiceLimits};
 use composition::Limits;
-use event_store::{EventStore, OpenError, StoreError, Vault};
+use event_store::{EventStore, StoreError, Vault, while_on_duty};
 use outbound::Outbound;
 use storage::{LinkSigner, Storage};
 use thiserror::Error;
@@ -24,10 +23,11 @@ use crate::projections::Projection as _;
 use crate::projections::render_jobs::RenderJobs;
 use crate::projections::usage::Usage;
 use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
-use crate::projector::Projector;
-use crate::read_db::ReadDb;
+use crate::projector::{PAUSE_AFTER_FAILURE, Projector, chain};
+use crate::read_db::{Dialect, OpenReadDbError, ReadDb, ReadPlace};
 use crate::rebuild::{self, RebuildError};
 use crate::traces::{TraceTarget, Tracer};
+use crate::watcher::Watcher;
 use crate::webhooks::{Dispatcher, DispatcherConfig};
 
 /// What the read side works with.
@@ -41,8 +41,8 @@ pub struct QueryConfig {
     pub storage: Arc<dyn Storage>,
     /// Signs artifacts' links and checks them.
     pub links: Arc<LinkSigner>,
-    /// The read models' file; its folder must exist.
-    pub read_db: PathBuf,
+    /// Where the read models are.
+    pub read_db: ReadPlace,
     /// Sends webhooks.
     pub outbound: Outbound,
 }
@@ -62,6 +62,26 @@ pub struct QueryOptions {
     pub heartbeat: Duration,
     /// Where traces go, if anywhere.
     pub traces: Option<TraceTarget>,
+    /// What this process does of it.
+    pub duties: QueryDuties,
+}
+
+/// What a process does of the read side; several processes share it, any number of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryDuties {
+    /// It answers requests.
+    pub answers: bool,
+    /// It keeps the read models, if no other process does at the moment.
+    pub projects: bool,
+    /// It sends webhooks, together with others.
+    pub delivers: bool,
+}
+
+impl QueryDuties {
+    /// Everything, as a single process does.
+    pub const ALL: QueryDuties = QueryDuties { answers: true, projects: true, delivers: true };
+    /// Nothing, as a process does that only takes requests.
+    pub const NONE: QueryDuties = QueryDuties { answers: false, projects: false, delivers: false };
 }
 
 impl Default for QueryOptions {
@@ -73,6 +93,7 @@ impl Default for QueryOptions {
             clock: Clock::system(),
             heartbeat: Duration::from_secs(15),
             traces: None,
+            duties: QueryDuties::ALL,
         }
     }
 }
@@ -89,6 +110,7 @@ pub struct QueryRole {
     egress: Arc<Egress>,
     dispatcher: Dispatcher,
     tracer: Option<Tracer>,
+    duties: QueryDuties,
     /// Ends long polls and event streams.
     closing: CancellationToken,
 }
@@ -98,7 +120,7 @@ pub struct QueryRole {
 pub enum OpenRoleError {
     /// The database can't be opened.
     #[error(transparent)]
-    ReadDb(#[from] OpenError),
+    ReadDb(#[from] OpenReadDbError),
     /// The log can't be read.
     #[error("could not open the read side")]
     Store(#[from] StoreError),
@@ -139,13 +161,14 @@ impl QueryRole {
         let documents = Documents::new(Arc::clone(&store), Arc::clone(&vault));
 
         let render_jobs = RenderJobs::new(documents.clone());
-        rebuild::renew(&render_jobs, &store, &db).await?;
-        rebuild::renew(&Usage, &store, &db).await?;
+        if options.duties.projects && matches!(read_db, ReadPlace::File(_)) {
+            // Nobody else has the file: the first answer is already right.
+            rebuild::renew(&render_jobs, &store, &db).await?;
+            rebuild::renew(&Usage, &store, &db).await?;
+        }
 
         let head = store.head().await?.position;
-        let mut transaction = db.write().await?;
-        let history = webhook_deliveries::begin(&mut transaction, head).await?;
-        transaction.commit().await?;
+        let history = webhook_deliveries::begin(&db, head).await?;
         let deliveries =
             WebhookDeliveries::new(Arc::clone(&store), documents.clone(), Arc::clone(&links), history);
 
@@ -165,6 +188,7 @@ impl QueryRole {
             seats: Arc::new(Seats::new(&options.service_limits)),
             heartbeat: options.heartbeat,
             line: Line::new(Arc::clone(&store)),
+            reads: options.duties != QueryDuties::NONE,
             jobs: render_jobs.progress(),
             deliveries: webhook_deliveries.progress(),
             usage: usage.progress(),
@@ -188,6 +212,7 @@ impl QueryRole {
             egress,
             dispatcher,
             tracer,
+            duties: options.duties,
             closing,
         })
     }
@@ -195,6 +220,11 @@ impl QueryRole {
     /// The read side's endpoints, without the conventions that hold for all answers.
     pub fn endpoints(&self) -> Endpoints {
         http::endpoints(self.state.clone())
+    }
+
+    /// Whether the process lives, and is of use: answered by every process itself.
+    pub fn health_endpoints(&self) -> Endpoints {
+        http::health_endpoints(self.state.clone())
     }
 
     /// How the role is doing.
@@ -209,13 +239,56 @@ impl QueryRole {
         measures::measure(&self.state.store, &self.state.db, projections).await
     }
 
-    /// Projects and sends webhooks until it is cancelled; then ends open streams, lets what is in flight land, returns.
+    /// Does its duties until it is cancelled; then ends open streams, lets what is in flight land, returns.
     pub async fn run(self, stop: CancellationToken) {
-        let rows = self.webhook_deliveries.progress().pages();
+        // Another name at every start: what a dead process had is not taken for one's own.
+        let node = format!("{:032x}", rand::random::<u128>());
+        let projected = async {
+            if self.duties.projects {
+                let project = |lost| self.project(lost);
+                while_on_duty(&self.store, "projections", &node, &stop, project).await;
+            }
+        };
+        let watched = async {
+            // A single process is told by its own projectors.
+            if self.duties != QueryDuties::NONE && self.state.db.dialect() == Dialect::Postgres {
+                self.watcher().run(stop.clone()).await;
+            }
+        };
+        let delivered = async {
+            if self.duties.delivers {
+                let rows = self.webhook_deliveries.progress().pages();
+                self.dispatcher.run(rows, stop.clone()).await;
+            }
+        };
+        let answered = async {
+            if self.duties.answers {
+                let streams = self.feed.run(Arc::clone(&self.store), stop.clone());
+                tokio::join!(streams, self.egress.run(&self.state.db, stop.clone()));
+            }
+        };
         let closed = async {
             stop.cancelled().await;
             self.closing.cancel();
         };
+        tokio::join!(projected, watched, delivered, answered, closed);
+    }
+
+    /// Keeps the read models until it is cancelled, first making anew what another version of the code has made.
+    async fn project(&self, stop: CancellationToken) {
+        let renewed = async {
+            rebuild::renew(self.render_jobs.projection(), &self.store, &self.state.db).await?;
+            rebuild::renew(self.usage.projection(), &self.store, &self.state.db).await
+        };
+        match stop.run_until_cancelled(renewed).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::error!(error = %chain(&error), "the read models could not be made anew; trying again");
+                stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_FAILURE)).await;
+                return;
+            }
+            None => return,
+        }
         let traced = async {
             if let Some(tracer) = &self.tracer {
                 tracer.run(stop.clone()).await;
@@ -226,10 +299,18 @@ impl QueryRole {
             self.render_jobs.run(stop.clone()),
             self.webhook_deliveries.run(stop.clone()),
             self.usage.run(stop.clone()),
-            self.egress.run(&self.state.db, stop.clone()),
-            self.dispatcher.run(rows, stop.clone()),
-            self.feed.run(self.store, stop.clone()),
-            closed,
         );
+    }
+
+    fn watcher(&self) -> Watcher {
+        Watcher {
+            store: Arc::clone(&self.store),
+            db: self.state.db.clone(),
+            watched: vec![
+                (RenderJobs::NAME, self.render_jobs.progress()),
+                (WebhookDeliveries::NAME, self.webhook_deliveries.progress()),
+                (Usage::NAME, self.usage.progress()),
+            ],
+        }
     }
 }

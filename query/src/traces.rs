@@ -20,14 +20,12 @@ use std::time::Duration;
 use event_store::{EventStore, StoreError};
 use events::upcast::DecodeError;
 use events::{Position, Recorded, RenderEvent, RenderId, StreamId, StreamVersion, Timestamp};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::projector::chain;
-use crate::read_db::{ReadDb, position};
+use crate::read_db::{ReadDb, Row, position, sql};
 use otlp::{Collector, SendError};
 pub use otlp::{TraceTarget, TraceTargetError};
 use spans::{Attempted, Span};
@@ -156,11 +154,11 @@ impl Tracer {
 
     /// Whoever asks for traces is told of what happens from then on.
     async fn sent(&self) -> Result<Sent, TraceError> {
-        let row = sqlx::query("SELECT position, attempted_at FROM trace_export");
-        if let Some(row) = row.fetch_optional(self.db.readers()).await? {
+        let saved = self.db.fetch_optional(sql("SELECT position, attempted_at FROM trace_export")).await?;
+        if let Some(row) = saved {
             return Ok(Sent {
-                position: position(row.try_get(0)?),
-                attempted_at: Timestamp(row.try_get(1)?),
+                position: position(row.get("position")?),
+                attempted_at: Timestamp(row.get("attempted_at")?),
             });
         }
         let sent = Sent { position: self.store.head().await?.position, attempted_at: self.clock.now() };
@@ -170,23 +168,21 @@ impl Tracer {
 
     async fn save(&self, sent: Sent) -> Result<(), sqlx::Error> {
         let mut transaction = self.db.write().await?;
-        sqlx::query("INSERT OR REPLACE INTO trace_export (only, position, attempted_at) VALUES (1, ?, ?)")
-            .bind(sent.position.0.cast_signed())
-            .bind(sent.attempted_at.0)
-            .execute(&mut *transaction)
-            .await?;
+        let save = sql(r#"INSERT INTO trace_export ("only", position, attempted_at) VALUES (1, $1, $2)
+             ON CONFLICT ("only") DO UPDATE SET position = excluded.position, attempted_at = excluded.attempted_at"#);
+        transaction.execute(save.bind(sent.position.0.cast_signed()).bind(sent.attempted_at.0)).await?;
         transaction.commit().await
     }
 
     /// The attempts that were made from one instant on and before another.
     async fn attempts(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Attempted>, sqlx::Error> {
-        let rows = sqlx::query(
+        let made = sql(
             "SELECT made.delivery_id, made.job_id, attempt_number, made.status, status_code, reason, latency_ms, \
                  attempted_at, event_type \
              FROM webhook_attempts AS made JOIN webhook_deliveries USING (delivery_id) \
-             WHERE attempted_at >= ? AND attempted_at < ? ORDER BY attempted_at",
+             WHERE attempted_at >= $1 AND attempted_at < $2 AND made.job_id <> '' ORDER BY attempted_at",
         );
-        let rows = rows.bind(from.0).bind(until.0).fetch_all(self.db.readers()).await?;
+        let rows = self.db.fetch_all(made.bind(from.0).bind(until.0)).await?;
         rows.iter().map(attempted).collect()
     }
 }
@@ -211,20 +207,17 @@ fn ended(page: &[Recorded]) -> Result<Vec<RenderId>, DecodeError> {
     Ok(ended)
 }
 
-fn attempted(row: &SqliteRow) -> Result<Attempted, sqlx::Error> {
-    let render: String = row.try_get(1)?;
+fn attempted(row: &Row) -> Result<Attempted, sqlx::Error> {
     Ok(Attempted {
-        delivery: row.try_get(0)?,
-        render: render
-            .parse()
-            .map_err(|error: events::id::ParseIdError| sqlx::Error::Decode(error.into()))?,
-        number: row.try_get(2)?,
-        succeeded: row.try_get::<String, _>(3)? == "succeeded",
-        status_code: row.try_get(4)?,
-        reason: row.try_get(5)?,
-        latency_ms: row.try_get::<Option<i64>, _>(6)?.unwrap_or(0),
-        attempted_at: Timestamp(row.try_get(7)?),
-        event_type: row.try_get(8)?,
+        delivery: row.get("delivery_id")?,
+        render: row.parse("job_id")?,
+        number: row.get("attempt_number")?,
+        succeeded: row.get::<String>("status")? == "succeeded",
+        status_code: row.get("status_code")?,
+        reason: row.get("reason")?,
+        latency_ms: row.get::<Option<i64>>("latency_ms")?.unwrap_or(0),
+        attempted_at: Timestamp(row.get("attempted_at")?),
+        event_type: row.get("event_type")?,
     })
 }
 

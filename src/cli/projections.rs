@@ -31,7 +31,7 @@ pub(crate) async fn run(command: ProjectionsCommand) -> Result<(), Box<dyn Error
     let bar = ProgressBar::new(store.head().await?.position.0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} events {per_sec}")?);
     let reached =
-        query::rebuild(store, vault, &data.read_db(), |position| bar.set_position(position.0)).await?;
+        query::rebuild(store, vault, &data.read_db()?, |position| bar.set_position(position.0)).await?;
     bar.finish_and_clear();
     tracing::info!(position = reached.0, "the read models are rebuilt");
     Ok(())

@@ -1,9 +1,9 @@
-//! `framelane serve`: every role in one process, or the service's face here and workers elsewhere.
+//! `framelane serve`: every role in one process, or any of them here and the others elsewhere.
 //!
 //! ```text
 //!  face (command, query, projector, webhooks) ◀── claims, heartbeats, reports ──▶ workers, any number
 //!   log, read models, keys                          in process, or over NATS        no log, no keys
-//!              └───────────────────── objects: a folder that all of them share ────────────┘
+//!              └───────────────────── objects: a place that all of them share ─────────────┘
 //! ```
 
 use std::error::Error;
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{PatientListener, Peer, ServiceLimits};
+use api::{Endpoints, PatientListener, Peer, ServiceLimits};
 use async_trait::async_trait;
 use axum::middleware::from_fn;
 use bus::{HintBus, InProcessBus, NatsBus, WorkBus};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
 use compositor::GpuOptions;
 use event_store::{EventStore, Vault};
@@ -37,9 +37,11 @@ use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
 
 use super::DataDir;
 use super::limits::LimitOptions;
+use super::roles::{Duties, Meeting, Role};
 use super::sources::SourceOptions;
 use super::traces::TraceOptions;
 use crate::docs;
+use crate::forward::Forward;
 use crate::lifecycle::Shutdown;
 use crate::metrics;
 use crate::worker_health;
@@ -54,7 +56,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "FRAMELANE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
 
-    /// What this process does; workers in processes of their own meet the others at --nats-url and share --objects with them
+    /// What this process does, any of it in any number of processes: all but workers share --database-url and --master-key,
+    /// command and workers meet at --nats-url, all of them share --objects
     #[arg(long, env = "FRAMELANE_ROLES", value_enum, value_delimiter = ',', default_values_t = Role::ALL, hide_default_value = true, value_name = "ROLE,…")]
     roles: Vec<Role>,
 
@@ -62,6 +65,10 @@ pub(crate) struct ServeOptions {
     /// or tls://…
     #[arg(long, env = "FRAMELANE_NATS_URL", hide_env_values = true, value_name = "URL")]
     nats_url: Option<String>,
+
+    /// Other processes of the service (http://host:port), to which requests are passed on that this one does not answer
+    #[arg(long, env = "FRAMELANE_FORWARD_TO", value_delimiter = ',', value_name = "URL,…")]
+    forward_to: Vec<String>,
 
     /// The folder of parts and films; one that all processes of the service share, where there are several. Inside the data
     /// folder unless given
@@ -102,53 +109,6 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     traces: TraceOptions,
-}
-
-/// What a process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-enum Role {
-    /// Takes requests, and decides what workers do
-    Command,
-    /// Answers what is read
-    Query,
-    /// Keeps the read models
-    Projector,
-    /// Sends webhooks
-    Webhooks,
-    /// Renders
-    Worker,
-}
-
-impl Role {
-    const ALL: [Role; 5] = [Role::Command, Role::Query, Role::Projector, Role::Webhooks, Role::Worker];
-    /// Those that share the log and the read models' file.
-    const FACE: [Role; 4] = [Role::Command, Role::Query, Role::Projector, Role::Webhooks];
-}
-
-/// What a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Duties {
-    face: bool,
-    worker: bool,
-}
-
-impl Duties {
-    fn of(options: &ServeOptions) -> Result<Duties, &'static str> {
-        let has = |role: &Role| options.roles.contains(role);
-        let duties = Duties { face: Role::FACE.iter().any(has), worker: has(&Role::Worker) };
-        if duties.face && !Role::FACE.iter().all(has) {
-            return Err(
-                "could not split the roles like this: command, query, projector and webhooks share one process in \
-                 this version; --roles worker is what others may do",
-            );
-        }
-        if !(duties.face && duties.worker) && options.nats_url.is_none() {
-            return Err(
-                "could not split the roles: name the NATS server at which the processes meet, with --nats-url",
-            );
-        }
-        Ok(duties)
-    }
 }
 
 /// The way between the face and its workers.
@@ -271,8 +231,9 @@ fn take_folder(data: &DataDir) -> Result<File, String> {
 
 /// Runs the service until it is told to stop.
 pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
-    let duties = Duties::of(&options)?;
     let data = &options.data;
+    let meeting = Meeting { database: !data.has_own_log(), nats: options.nats_url.is_some() };
+    let duties = Duties::of(&options.roles, meeting)?;
     std::fs::create_dir_all(&data.data_dir)
         .map_err(|error| format!("could not make {}: {error}", data.data_dir.display()))?;
     let shutdown = Shutdown::on_signals()?;
@@ -290,14 +251,16 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         limits: options.limits.service_limits(),
         public_url: options.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
     };
-    let face = if duties.face { Some(Face::open(&options, &shared).await?) } else { None };
+    let face = if duties.face() { Some(Face::open(&options, duties, &shared).await?) } else { None };
     let engine =
         if duties.worker { Some(open_engine(&options, shared.outbound.clone()).await?) } else { None };
 
     let tasks = TaskTracker::new();
     let working = tasks.spawn(work(engine.clone(), &shared, &options, &shutdown));
     if let Some(face) = &face {
-        tasks.spawn(face.command.clone().run(shutdown.cut.clone()));
+        if duties.command {
+            tasks.spawn(face.command.clone().run(shutdown.cut.clone()));
+        }
         tasks.spawn(face.query.clone().run(shutdown.cut.clone()));
     }
     let sources = metrics::Sources {
@@ -313,7 +276,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tasks.close();
     let requests = sources.requests.clone();
     let endpoints = match &face {
-        Some(face) => face.command.endpoints().and(face.query.endpoints()),
+        Some(face) => face.endpoints(duties, Forward::new(&options.forward_to)?),
         None => worker_health::endpoints(match &shared.bus {
             Bus::Nats(bus) => Some(bus.clone()),
             Bus::Inside(_) => None,
@@ -323,7 +286,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let router = api::with_conventions(endpoints.into_router(), request_id, &shared.limits)
         .layer(from_fn(move |request, next| metrics::count(requests.clone(), request, next)));
     let (public_url, slots) = (&shared.public_url, options.engine.slots());
-    tracing::info!(%address, public_url, face = duties.face, worker = duties.worker, slots, "listening");
+    tracing::info!(%address, public_url, roles = ?options.roles, slots, "listening");
     let listener = PatientListener::new(listener, Duration::from_secs(shared.limits.write_deadline_s));
     serve(listener, router, working, &shutdown).await?;
     tasks.wait().await;
@@ -372,8 +335,17 @@ impl EndpointSwitch for Switch {
 }
 
 impl Face {
+    /// All endpoints of the service: those of this process's roles answered here, the others elsewhere.
+    fn endpoints(&self, duties: Duties, forward: Forward) -> Endpoints {
+        let (command, query) = (self.command.endpoints(), self.query.endpoints());
+        let health = self.query.health_endpoints();
+        let command = if duties.command { command } else { forward.clone().endpoints(command) };
+        let query = if duties.query.answers { query } else { forward.endpoints(query) };
+        command.and(query).and(health)
+    }
+
     /// Opens the log and both sides of it, and answers workers from then on.
-    async fn open(options: &ServeOptions, shared: &Shared) -> Result<Face, Box<dyn Error>> {
+    async fn open(options: &ServeOptions, duties: Duties, shared: &Shared) -> Result<Face, Box<dyn Error>> {
         let data = &options.data;
         let folder = Arc::new(take_folder(data)?);
         let vault = Arc::new(Vault::open(&data.master_key())?);
@@ -391,20 +363,12 @@ impl Face {
             limits: shared.limits.clone(),
             space: Arc::new(DiskSpace(data.data_dir.clone())),
         });
-        // An empty variable of the environment is none.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (key, secret) = (given(&options.api_key), given(&options.webhook_secret));
-        announce(command.ensure_first_workspace(key, secret).await?);
-        if matches!(shared.bus, Bus::Inside(_)) {
-            // All workers lived in this process's last life. Those at the bus live on.
-            command.recover().await?;
-        }
         let reading = QueryConfig {
             store: Arc::clone(&store),
             vault,
             storage: Arc::clone(&shared.storage),
             links,
-            read_db: data.read_db(),
+            read_db: data.read_db()?,
             outbound: shared.outbound.clone(),
         };
         let keep = Duration::from_secs(shared.limits.retention_s);
@@ -413,10 +377,24 @@ impl Face {
             webhooks: DispatcherConfig { keep, switch: Some(switch), ..DispatcherConfig::default() },
             service_limits: shared.limits.clone(),
             traces: options.traces.target()?,
+            duties: duties.query,
             ..QueryOptions::default()
         };
+        // Before anything can be accepted: what is from then on is told to webhooks.
         let query = QueryRole::open_with(reading, query_options).await?;
-        shared.bus.hints().serve(command.work_service());
+        if duties.command {
+            // An empty variable of the environment is none.
+            let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+            let (key, secret) = (given(&options.api_key), given(&options.webhook_secret));
+            announce(command.ensure_first_workspace(key, secret).await?);
+        }
+        if data.has_own_log() && matches!(shared.bus, Bus::Inside(_)) {
+            // All workers lived in this process's last life. Those at the bus, or of other processes, live on.
+            command.recover().await?;
+        }
+        if duties.command {
+            shared.bus.hints().serve(command.work_service());
+        }
         Ok(Face { store, command, query, _folder: folder })
     }
 }

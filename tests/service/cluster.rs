@@ -233,7 +233,7 @@ fn roles_that_can_not_meet_are_refused_with_the_remedy() {
         String::from_utf8(outcome.stderr).unwrap()
     };
     assert!(serve("worker").contains("--nats-url"), "{}", serve("worker"));
-    assert!(serve("command,worker").contains("share one process"), "{}", serve("command,worker"));
+    assert!(serve("command,worker").contains("--database-url"), "{}", serve("command,worker"));
     assert!(serve("painter").contains("possible values: command, query"), "{}", serve("painter"));
 }
 

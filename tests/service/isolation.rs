@@ -93,7 +93,7 @@ async fn no_workspace_sees_anything_of_another() {
         "key_00000000000000000000000000",
         "wh_00000000000000000000000000",
     ];
-    let by_name: [(&str, &str, &str, &str); 13] = [
+    let by_name: [(&str, &str, &str, &str); 15] = [
         ("GET", "/v1/renders/{}", id, absent[0]),
         ("GET", "/v1/renders/{}?wait=1", id, absent[0]),
         ("DELETE", "/v1/renders/{}", id, absent[0]),
@@ -105,6 +105,8 @@ async fn no_workspace_sees_anything_of_another() {
         ("PATCH", "/v1/webhooks/{}", webhook_id, absent[2]),
         ("GET", "/v1/webhooks/{}/deliveries", webhook_id, absent[2]),
         ("POST", "/v1/webhooks/{}/rotate-secret", webhook_id, absent[2]),
+        ("POST", "/v1/webhooks/{}/test", webhook_id, absent[2]),
+        ("POST", "/v1/webhooks/{}/replay", webhook_id, absent[2]),
         (
             "POST",
             "/v1/webhooks/{}/deliveries/dlv_00000000000000000000000000/redeliver",

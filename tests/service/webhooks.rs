@@ -175,3 +175,65 @@ async fn endpoints_are_made_once_and_their_faults_are_named() {
     let signature = system.outside.ends()[0].headers["framelane-signature"].to_str().unwrap().to_owned();
     assert_eq!(signature.matches("v1=").count(), 2, "both sign: {signature}");
 }
+
+#[tokio::test]
+async fn an_endpoint_made_later_can_be_tried_and_is_told_what_has_happened() {
+    let system = System::start(&[], &[]).await;
+    let (job, _) = system.render(&title()).await;
+    let late = outside(&system).await;
+    let webhook =
+        create(&system, &json!({ "url": format!("{}/hook", late.address), "events": [], "enabled": false }))
+            .await;
+    let path = format!("/v1/webhooks/{}", webhook["id"].as_str().unwrap());
+
+    let (status, tested) = system.service.call(Method::POST, &format!("{path}/test"), None).await;
+    assert_eq!((status.as_u16(), &tested["type"]), (202, &json!("webhook.test")), "{tested}");
+    until("the trial arrives", async || types(&late) == ["webhook.test"]).await;
+    let trial: Value = serde_json::from_slice(&late.ends()[0].body).unwrap();
+    assert_eq!(
+        (&trial["id"], &trial["data"]["webhook_id"]),
+        (&tested["event_id"], &webhook["id"]),
+        "{trial}"
+    );
+
+    let replay = format!("{path}/replay");
+    let (status, counted) =
+        system.service.call(Method::POST, &replay, Some(&json!({ "from": 1, "dry_run": true }))).await;
+    assert_eq!(
+        (status.as_u16(), &counted["events"]),
+        (200, &json!(3)),
+        "queued, processing, completed: {counted}"
+    );
+    let since = json!({ "from": job["created_at"], "types": ["render.completed"] });
+    let mut answers = Vec::new();
+    for _again in 0..2 {
+        let asked = client().post(format!("{}{replay}", system.service.address)).bearer_auth(KEY);
+        let asked = asked.header("content-type", "application/json").header("idempotency-key", "once");
+        let answer = asked.body(since.to_string()).send().await.unwrap();
+        answers.push((answer.status().as_u16(), answer.text().await.unwrap()));
+    }
+    assert_eq!((answers[0].0, answers[1].0), (202, 200), "{answers:?}");
+    assert_eq!(answers[0].1, answers[1].1, "the same replay");
+    until("it is told", async || types(&late).len() == 2).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(types(&late), ["webhook.test", "render.completed"], "once");
+    let told: Value = serde_json::from_slice(&late.ends()[1].body).unwrap();
+    let events = system.service.events(job["id"].as_str().unwrap()).await;
+    assert_eq!(told["id"], events.last().unwrap()["id"], "by the event's own id");
+    assert_eq!(told["data"]["status"], "completed", "{told}");
+
+    // Without a key it is told again, by the same bytes.
+    let (status, _) = system.service.call(Method::POST, &replay, Some(&since)).await;
+    assert_eq!(status.as_u16(), 202);
+    until("it is told again", async || types(&late).len() == 3).await;
+    assert_eq!(late.ends()[1].body, late.ends()[2].body);
+
+    let (status, refused) = system
+        .service
+        .call(Method::POST, &replay, Some(&json!({ "to": "soon", "types": ["render.done"] })))
+        .await;
+    let faults =
+        refused["error"]["details"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap());
+    assert_eq!(status.as_u16(), 422);
+    assert_eq!(faults.collect::<Vec<_>>(), ["/to", "/types/0", "/from"], "{refused}");
+}

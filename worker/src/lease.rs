@@ -197,6 +197,7 @@ impl<P: Performer> Worker<P> {
             render: order.render,
             slot: order.slot,
             token: order.token,
+            engine: self.performer.fingerprint(),
             units: control.units(),
             frames: control.frames(),
             stage: control.stage(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use events::workspace::{
     ApiKeyCreated, ApiKeyRevoked, DisableReason, WebhookChanged, WebhookCreated, WebhookDeleted,
-    WebhookDisabled, WebhookSettings, WorkspaceChanged, WorkspaceCreated,
+    WebhookDisabled, WebhookReplayed, WebhookSettings, WebhookTested, WorkspaceChanged, WorkspaceCreated,
 };
 use events::{KeyId, Sha256, StreamVersion, WebhookId, WorkspaceEvent};
 use thiserror::Error;
@@ -84,6 +84,13 @@ pub enum Command {
         /// Why.
         reason: DisableReason,
     },
+    /// Send an endpoint a message to try it.
+    TestWebhook {
+        /// Which.
+        webhook_id: WebhookId,
+    },
+    /// Tell an endpoint once more of what has happened.
+    ReplayWebhook(WebhookReplayed),
 }
 
 /// A *no* of the workspace's.
@@ -210,6 +217,15 @@ fn decide_webhook(
             // One that is gone or silent already needs no further word.
             let tells = webhooks.get(&webhook_id).is_some_and(|settings| settings.enabled);
             tells.then_some(disabled).into_iter().collect()
+        }
+        // Also one that is disabled: whoever asks wants to know, or to have it.
+        Command::TestWebhook { webhook_id } => {
+            known(webhook_id)?;
+            vec![WorkspaceEvent::WebhookTested(WebhookTested { webhook_id })]
+        }
+        Command::ReplayWebhook(replayed) => {
+            known(replayed.webhook_id)?;
+            vec![WorkspaceEvent::WebhookReplayed(replayed)]
         }
         Command::Create { .. } | Command::Change { .. } | Command::AddKey(_) | Command::RevokeKey { .. } => {
             Vec::new()

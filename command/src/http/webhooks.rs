@@ -209,7 +209,7 @@ pub(super) async fn rotate(
 /// What a request says of an endpoint.
 fn read(fields: &mut Fields) -> Wanted {
     let url = fields.value("url").and_then(|value| read_url(fields, &value));
-    let events = fields.value("events").and_then(|value| read_events(fields, &value));
+    let events = fields.value("events").and_then(|value| read_events(fields, "/events", &value));
     let enabled = fields.value("enabled").and_then(|value| match value {
         Value::Bool(enabled) => Some(enabled),
         _ => {
@@ -247,10 +247,11 @@ fn read_url(fields: &mut Fields, value: &Value) -> Option<String> {
     }
 }
 
-fn read_events(fields: &mut Fields, value: &Value) -> Option<Vec<String>> {
+/// A list of event types at `path`.
+pub(super) fn read_events(fields: &mut Fields, path: &'static str, value: &Value) -> Option<Vec<String>> {
     let Some(list) = value.as_array() else {
         fields.add_faults([Detail::new(
-            "/events",
+            path,
             "wrong_type",
             "it is no list; a list of event types is expected",
         )]);
@@ -259,7 +260,7 @@ fn read_events(fields: &mut Fields, value: &Value) -> Option<Vec<String>> {
     if list.len() > WEBHOOK_EVENTS.len() {
         let message =
             format!("it has {} entries; there are {} event types", list.len(), WEBHOOK_EVENTS.len());
-        fields.add_faults([Detail::new("/events", "limit_exceeded", message)]);
+        fields.add_faults([Detail::new(path, "limit_exceeded", message)]);
         return None;
     }
     let mut events: Vec<String> = Vec::new();
@@ -271,7 +272,7 @@ fn read_events(fields: &mut Fields, value: &Value) -> Option<Vec<String>> {
                 let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
                 let message =
                     format!("it is no event type; expected one of {}{hint}", WEBHOOK_EVENTS.join(", "));
-                fields.add_faults([Detail::new(format!("/events/{at}"), "unknown_value", message)]);
+                fields.add_faults([Detail::new(format!("{path}/{at}"), "unknown_value", message)]);
             }
         }
     }
@@ -280,7 +281,7 @@ fn read_events(fields: &mut Fields, value: &Value) -> Option<Vec<String>> {
     Some(events)
 }
 
-fn webhook_id(text: &str) -> Result<WebhookId, ApiError> {
+pub(super) fn webhook_id(text: &str) -> Result<WebhookId, ApiError> {
     let unknown = |_malformed| {
         ApiError::not_found(format_args!("webhook {}", text.chars().take(64).collect::<String>()))
     };
@@ -292,7 +293,7 @@ fn shown(told: Told, warnings: Vec<SubmissionWarning>) -> ChangedWebhook {
     ChangedWebhook { webhook: told.webhook.present(told.url, None), warnings }
 }
 
-fn not_done(error: &WebhookError) -> ApiError {
+pub(super) fn not_done(error: &WebhookError) -> ApiError {
     match error {
         WebhookError::Request(error) => refused(error),
         WebhookError::Unknown(id) => ApiError::not_found(format_args!("webhook {id}")),

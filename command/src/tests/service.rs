@@ -169,7 +169,8 @@ impl Service {
     pub(super) async fn beat(&self, order: &WorkOrder, units: u64, frames: u64) -> HeartbeatReply {
         let WorkOrder { render, slot, token, .. } = *order;
         let stage = if slot == Slot::Plan { ProgressStage::Downloading } else { ProgressStage::Compositing };
-        let beat = Heartbeat { render, slot, token, units, frames, stage };
+        let engine = Fingerprint(ENGINE.to_owned());
+        let beat = Heartbeat { render, slot, token, engine, units, frames, stage };
         self.work().heartbeat(beat).await.expect("the store is up")
     }
 

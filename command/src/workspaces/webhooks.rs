@@ -161,7 +161,11 @@ impl Workspaces {
         Ok(seal_document(&key, workspace, url.as_bytes()))
     }
 
-    async fn webhook(&self, workspace: WorkspaceId, webhook_id: WebhookId) -> Result<Told, WebhookError> {
+    pub(crate) async fn webhook(
+        &self,
+        workspace: WorkspaceId,
+        webhook_id: WebhookId,
+    ) -> Result<Told, WebhookError> {
         let webhooks = self.view(workspace).await?.map(|view| view.webhooks).unwrap_or_default();
         let webhook = webhooks.into_iter().find(|webhook| webhook.id == webhook_id);
         self.told(workspace, webhook.ok_or(WebhookError::Unknown(webhook_id))?, false).await

@@ -73,6 +73,21 @@ impl Endpoints {
         self
     }
 
+    /// The same operations, each answered by `handler`: which asks somebody else, say.
+    #[must_use]
+    pub fn answered_by<S, H, T>(self, handler: H, state: S) -> Endpoints
+    where
+        S: Clone + Send + Sync + 'static,
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let others = self
+            .operations
+            .into_iter()
+            .fold(Endpoints::<S>::new(), |endpoints, operation| endpoints.serve(operation, handler.clone()));
+        Endpoints { hooks: self.hooks, ..others.with_state(state) }
+    }
+
     /// The bare router: see [`crate::with_conventions`].
     pub fn into_router(self) -> Router {
         self.router

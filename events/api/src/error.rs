@@ -64,6 +64,8 @@ codes! {
     NotFound = "not_found", NOT_FOUND;
     /// The path exists, with other methods; the header `Allow` lists them.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// The process that was asked does something else; ask another one of the installation.
+    Misdirected = "misdirected", MISDIRECTED_REQUEST;
     /// The body did not come in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
     /// The request is sound, and what it is about is in another state.
@@ -277,6 +279,15 @@ impl ApiError {
         tracing::warn!(error = %chain(error), "a request came while the service could not answer");
         ApiError::new(Code::Unavailable, "the service can't answer now; try again")
             .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// 421 `misdirected`: this process answers no such requests, and knows of none that does.
+    #[must_use]
+    pub fn misdirected() -> ApiError {
+        ApiError::new(
+            Code::Misdirected,
+            "this process answers no such requests; ask one that does, or start this one with --forward-to",
+        )
     }
 
     /// 503 `unavailable`, because of what everyone asks of the service and not of this request: it passes by itself.

@@ -23,7 +23,7 @@ pub mod page;
 pub mod rate;
 
 pub use caller::Caller;
-pub use conventions::{RequestId, with_conventions};
+pub use conventions::{REQUEST_ID, RequestId, with_conventions};
 pub use endpoints::Endpoints;
 pub use error::{ApiError, Code, Detail};
 pub use fresh::fresh;

@@ -3,7 +3,7 @@
 //! [`store`] is the port; [`memory`] is the reference adapter, [`sqlite`] and [`postgres`] those that last: a file
 //! (kept as [`sqlite_file`] says) for one machine, a database for any number of nodes. Readers follow the log with a
 //! [`Subscription`]; [`audit`] proves that nothing was altered; [`vault`] and [`documents`] keep what must not be
-//! readable in the file.
+//! readable in the file; [`nodes`] is what several nodes agree on beside the log.
 //!
 //! Must not know: what events mean (see `events`), what documents mean (see `composition`).
 
@@ -11,6 +11,7 @@ pub mod audit;
 pub mod chain;
 pub mod documents;
 pub mod memory;
+pub mod nodes;
 pub mod postgres;
 mod sequencer;
 pub mod sqlite;
@@ -23,7 +24,8 @@ pub mod webhook_secret;
 pub use audit::{Verdict, verify};
 pub use documents::{ReadDocumentError, read_document, seal_document};
 pub use memory::MemoryStore;
-pub use postgres::{OpenPostgresError, PostgresOptions, PostgresStore, Route};
+pub use nodes::while_on_duty;
+pub use postgres::{OpenPostgresError, PostgresOptions, PostgresSchema, PostgresStore, Route};
 pub use sqlite::SqliteStore;
 pub use sqlite_file::{OpenError, SqliteFile, library_version};
 pub use store::{

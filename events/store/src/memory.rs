@@ -15,6 +15,7 @@ use events::{
 use tokio::sync::watch;
 
 use crate::chain;
+use crate::nodes::LocalNodes;
 use crate::sequencer::advance;
 use crate::sequencer::batch::{Known, LeaseEnd, lease_end};
 use crate::store::{
@@ -25,6 +26,7 @@ use crate::store::{
 /// A log in memory.
 pub struct MemoryStore {
     tables: Mutex<Tables>,
+    nodes: LocalNodes,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     signal: watch::Sender<Position>,
 }
@@ -80,7 +82,7 @@ impl MemoryStore {
     #[must_use]
     pub fn with_clock(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> MemoryStore {
         let (signal, _) = watch::channel(Position(0));
-        MemoryStore { tables: Mutex::default(), clock: Box::new(clock), signal }
+        MemoryStore { tables: Mutex::default(), nodes: LocalNodes::default(), clock: Box::new(clock), signal }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -414,6 +416,24 @@ impl EventStore for MemoryStore {
 
     async fn secret(&self, workspace: WorkspaceId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.tables().secrets.get(&(workspace, name.to_owned())).cloned())
+    }
+
+    async fn take_duty(&self, duty: &str, node: &str, ttl_ms: u64) -> Result<bool, StoreError> {
+        Ok(self.nodes.take_duty(duty, node, ttl_ms, self.now().await?))
+    }
+
+    async fn leave_duty(&self, duty: &str, node: &str) -> Result<(), StoreError> {
+        self.nodes.leave_duty(duty, node);
+        Ok(())
+    }
+
+    async fn hear_engine(&self, engine: &str) -> Result<(), StoreError> {
+        self.nodes.hear_engine(engine, self.now().await?);
+        Ok(())
+    }
+
+    async fn engine_heard_at(&self, engine: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.nodes.engine_heard_at(engine))
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

@@ -26,6 +26,7 @@ use record::{columns, stored};
 mod clock;
 mod ledger;
 mod listener;
+mod nodes;
 mod open;
 mod prompt;
 mod queue;
@@ -33,7 +34,7 @@ mod record;
 mod rows;
 mod tables;
 
-pub use open::{OpenPostgresError, PostgresOptions, Route};
+pub use open::{OpenPostgresError, PostgresOptions, PostgresSchema, Route};
 
 /// A log in a PostgreSQL database.
 #[derive(Debug)]
@@ -75,6 +76,20 @@ impl PostgresStore {
     ) -> Result<T, StoreError> {
         let mut reader = self.reader().await.map_err(failed(doing))?;
         work(&mut reader).await.map_err(failed(doing))
+    }
+
+    /// The same for what is written beside the log's own order.
+    async fn change<T>(
+        &self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut Reader) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.reader().await.map_err(failed(doing))?;
+        let done = work(&mut writer).await.map_err(failed(doing))?;
+        if let Reader::Transaction(transaction) = writer {
+            transaction.commit().await.map_err(failed(doing))?;
+        }
+        Ok(done)
     }
 
     async fn events(
@@ -284,6 +299,23 @@ impl EventStore for PostgresStore {
 
     async fn secret(&self, workspace: WorkspaceId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read("reading a secret", async |reader| tables::secret(reader, workspace, name).await).await
+    }
+
+    async fn take_duty(&self, duty: &str, node: &str, ttl_ms: u64) -> Result<bool, StoreError> {
+        let take = async |writer: &mut Reader| nodes::take_duty(writer, duty, node, ttl_ms).await;
+        self.change("taking a duty", take).await
+    }
+
+    async fn leave_duty(&self, duty: &str, node: &str) -> Result<(), StoreError> {
+        self.change("giving a duty back", async |writer| nodes::leave_duty(writer, duty, node).await).await
+    }
+
+    async fn hear_engine(&self, engine: &str) -> Result<(), StoreError> {
+        self.change("noting an engine", async |writer| nodes::hear_engine(writer, engine).await).await
+    }
+
+    async fn engine_heard_at(&self, engine: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.read("looking for an engine", async |reader| nodes::engine_heard_at(reader, engine).await).await
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

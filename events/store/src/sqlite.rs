@@ -13,6 +13,7 @@ use sqlx::{Row as _, SqlitePool};
 use tokio::sync::watch;
 
 use crate::chain;
+use crate::nodes::LocalNodes;
 use crate::sequencer::Sequencer;
 use crate::sqlite_file::{OpenError, READERS, SqliteFile};
 use crate::store::{
@@ -48,6 +49,8 @@ const FILE: SqliteFile = SqliteFile {
 pub struct SqliteStore {
     readers: SqlitePool,
     sequencer: Sequencer,
+    /// One service works on a file, so all its nodes are in this process.
+    nodes: LocalNodes,
 }
 
 impl SqliteStore {
@@ -61,7 +64,7 @@ impl SqliteStore {
         let readers = connect_readers(path).await?;
         let head = read_head(&readers).await.map_err(FILE.failed(path, "reading its head"))?;
         let sequencer = Sequencer::start(SqliteLedger::new(writer), watch::Sender::new(head.position));
-        Ok(SqliteStore { readers, sequencer })
+        Ok(SqliteStore { readers, sequencer, nodes: LocalNodes::default() })
     }
 }
 
@@ -288,6 +291,24 @@ impl EventStore for SqliteStore {
             .map_err(failed("reading a secret"))
     }
 
+    async fn take_duty(&self, duty: &str, node: &str, ttl_ms: u64) -> Result<bool, StoreError> {
+        Ok(self.nodes.take_duty(duty, node, ttl_ms, self.now().await?))
+    }
+
+    async fn leave_duty(&self, duty: &str, node: &str) -> Result<(), StoreError> {
+        self.nodes.leave_duty(duty, node);
+        Ok(())
+    }
+
+    async fn hear_engine(&self, engine: &str) -> Result<(), StoreError> {
+        self.nodes.hear_engine(engine, self.now().await?);
+        Ok(())
+    }
+
+    async fn engine_heard_at(&self, engine: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.nodes.engine_heard_at(engine))
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let row = sqlx::query(concat!("SELECT ", NOW!()))
             .fetch_one(&self.readers)
@@ -334,7 +355,8 @@ mod tests {
         sqlx::raw_sql("PRAGMA max_page_count = 128").execute(&mut writer).await.expect("a limit");
         let readers = connect_readers(&path).await.expect("connections");
         let sequencer = Sequencer::start(SqliteLedger::new(writer), watch::Sender::new(Position(0)));
-        let store: std::sync::Arc<dyn EventStore> = std::sync::Arc::new(SqliteStore { readers, sequencer });
+        let store: std::sync::Arc<dyn EventStore> =
+            std::sync::Arc::new(SqliteStore { readers, sequencer, nodes: LocalNodes::default() });
         let mut stored = 0;
         let refused = loop {
             match store.append(submission(stored + 1)).await {

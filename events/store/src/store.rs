@@ -99,6 +99,19 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// A sealed secret of a workspace.
     async fn secret(&self, workspace: WorkspaceId, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Takes or keeps a duty that one node at a time should have, for `ttl_ms` from now by the store's clock; `false`:
+    /// another node has it. `node` names a process.
+    async fn take_duty(&self, duty: &str, node: &str, ttl_ms: u64) -> Result<bool, StoreError>;
+
+    /// Gives a duty back, where `node` has it.
+    async fn leave_duty(&self, duty: &str, node: &str) -> Result<(), StoreError>;
+
+    /// A worker with this engine lives: all nodes know from now on.
+    async fn hear_engine(&self, engine: &str) -> Result<(), StoreError>;
+
+    /// When any node has last heard of a worker with this engine, by the store's clock; `None`: not in the last day.
+    async fn engine_heard_at(&self, engine: &str) -> Result<Option<Timestamp>, StoreError>;
+
     /// The store's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 }

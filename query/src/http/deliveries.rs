@@ -49,7 +49,7 @@ pub(super) async fn page(
     parameters: &PageParameters<i64>,
 ) -> Result<Response, ApiError> {
     let &PageParameters { limit, cursor } = parameters;
-    let found = attempts::list(state.db.readers(), of, cursor, limit + 1).await;
+    let found = attempts::list(&state.db, of, cursor, limit + 1).await;
     let page = Page::cut(found.map_err(|error| ApiError::internal(&error))?, limit, |(place, _)| *place);
     let shown = page.data.iter().map(|(_, attempt)| attempt).collect();
     fresh(headers, &page.showing(shown))

@@ -59,7 +59,7 @@ pub(crate) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// `GET /readyz`: 200 where the log answers and the projectors keep up; 503 with the reasons otherwise.
+/// `GET /readyz`: 200 where the log answers and, in a process that has to do with them, the read models keep up; 503 with the reasons otherwise.
 pub(crate) async fn ready(State(state): State<QueryState>) -> (StatusCode, Json<Readiness>) {
     let mut reasons = Vec::new();
     let head = match tokio::time::timeout(ANSWER, state.store.head()).await {
@@ -74,8 +74,12 @@ pub(crate) async fn ready(State(state): State<QueryState>) -> (StatusCode, Json<
             None
         }
     };
-    let projectors =
-        [("render_jobs", &state.jobs), ("webhook_deliveries", &state.deliveries), ("usage", &state.usage)];
+    // A process that only takes requests is of use however far the read models are.
+    let projectors = if state.reads {
+        vec![("render_jobs", &state.jobs), ("webhook_deliveries", &state.deliveries), ("usage", &state.usage)]
+    } else {
+        Vec::new()
+    };
     let mut lag_events = BTreeMap::new();
     for (name, progress) in projectors {
         let lag = head.map(|head| head.saturating_sub(progress.position().0));

@@ -127,7 +127,7 @@ pub(crate) async fn list(
     };
     state.read_your_writes().await?;
     let limit = parameters.limit;
-    let found = render_jobs::list(state.db.readers(), workspace, &filter, limit + 1).await;
+    let found = render_jobs::list(&state.db, workspace, &filter, limit + 1).await;
     let page = Page::cut(found.map_err(|error| failed(&error))?, limit, |row| row.position);
     let key = key(&state, workspace, &page.data).await?;
     let shown: Vec<Job> = page.data.iter().map(|row| present(&state, row, key.as_ref())).collect();
@@ -276,7 +276,7 @@ async fn look_up(
     workspace: WorkspaceId,
     id: RenderId,
 ) -> Result<Option<JobRow>, ApiError> {
-    render_jobs::find(state.db.readers(), workspace, id).await.map_err(|error| failed(&error))
+    render_jobs::find(&state.db, workspace, id).await.map_err(|error| failed(&error))
 }
 
 /// The key that opens these rows' metadata, where one of them needs it.

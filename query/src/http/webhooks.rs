@@ -129,7 +129,7 @@ pub(crate) async fn redeliver(
             )));
         }
     };
-    let attempt = attempts::one(state.db.readers(), delivery, number).await;
+    let attempt = attempts::one(&state.db, delivery, number).await;
     let attempt = attempt.map_err(|error| ApiError::internal(&error))?.ok_or_else(unknown)?;
     Ok((StatusCode::ACCEPTED, Json(attempt)))
 }

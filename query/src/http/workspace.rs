@@ -89,7 +89,7 @@ pub(crate) async fn usage(
         tracing::warn!(head = head.position.0, "usage is older than the log: its projector lags");
     }
     let (start, end) = state.clock.now().month();
-    let used = usage::of_month(state.db.readers(), caller.workspace, start).await;
+    let used = usage::of_month(&state.db, caller.workspace, start).await;
     let used = used.map_err(|error| ApiError::internal(&error))?;
     let sent = state.egress.of_month(&state.db, caller.workspace, start).await;
     Ok(Json(UsageReply {

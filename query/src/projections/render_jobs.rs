@@ -1,23 +1,33 @@
 //! The tables `render_jobs` and `render_job_metadata`: one row per job, the job's fold with what lists sort and filter by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use event_store::{EventStore, WorkspaceKey};
 use events::job::JobStatus;
 use events::job_view::JobView;
 use events::{Position, Recorded, RenderEvent, RenderId, StreamId, Timestamp, WorkspaceId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::documents::{Documents, PairDigest, open_metadata, seal_metadata};
 use crate::projections::{ProjectError, Projection, Rebuildable};
-use crate::read_db::position;
+use crate::read_db::{ReadDb, Row, Value, Writing, position, sql};
+
+/// Jobs in hand whose rows are remembered from one page to the next; further ones are read again.
+const REMEMBERED_MAX: usize = 16_384;
 
 /// The projection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RenderJobs {
     documents: Documents,
+    remembered: Mutex<Remembered>,
+}
+
+/// Rows as they were last written, of jobs that are not over.
+#[derive(Debug, Default)]
+struct Remembered {
+    generation: i64,
+    views: HashMap<RenderId, JobView>,
 }
 
 /// A job as this table holds it.
@@ -61,11 +71,27 @@ pub enum Change {
     Advance(RenderId, Box<RenderEvent>, Box<Recorded>),
 }
 
+impl Change {
+    fn begins(&self) -> Option<RenderId> {
+        match self {
+            Change::Open(row, _) => Some(row.view.id),
+            Change::Advance(..) => None,
+        }
+    }
+
+    fn goes_on(&self) -> Option<RenderId> {
+        match self {
+            Change::Open(..) => None,
+            Change::Advance(render, ..) => Some(*render),
+        }
+    }
+}
+
 impl RenderJobs {
     /// The projection over these documents.
     #[must_use]
     pub fn new(documents: Documents) -> RenderJobs {
-        RenderJobs { documents }
+        RenderJobs { documents, remembered: Mutex::default() }
     }
 }
 
@@ -82,6 +108,10 @@ impl Projection for RenderJobs {
         else {
             return Ok(JobFacts::default());
         };
+        // Most have none, and a document is opened for nothing else here.
+        if submitted.metadata_keys.is_empty() {
+            return Ok(JobFacts::default());
+        }
         let workspace = event.workspace_id;
         let metadata = self.documents.facts(workspace, submitted.document).await?.metadata;
         if metadata.is_empty() {
@@ -107,88 +137,161 @@ impl Projection for RenderJobs {
 
     async fn write(
         &self,
-        transaction: &mut SqliteConnection,
+        transaction: &mut Writing,
         generation: i64,
-        change: &Change,
+        changes: Vec<Change>,
     ) -> Result<(), ProjectError> {
-        match change {
-            Change::Open(row, pairs) => insert(transaction, generation, row, pairs).await,
-            Change::Advance(render, event, recorded) => {
-                let stored: Option<String> =
-                    sqlx::query_scalar("SELECT view FROM render_jobs WHERE generation = ? AND render_id = ?")
-                        .bind(generation)
-                        .bind(render.to_string())
-                        .fetch_optional(&mut *transaction)
-                        .await?;
-                // An event of a job without a beginning changes nothing, as in the fold.
-                let Some(stored) = stored else { return Ok(()) };
-                let view = JobView::apply(Some(parse_view(&stored)?), event, recorded);
-                match view {
-                    Some(view) => update(transaction, generation, &view).await,
-                    None => Ok(()),
+        let mut views = self.known(generation, &changes);
+        let missing = missing(&views, &changes);
+        read_views(transaction, generation, missing, &mut views).await?;
+        let (mut opened, mut moved) = (Vec::new(), BTreeSet::new());
+        for change in changes {
+            match change {
+                Change::Open(row, pairs) => {
+                    let JobRow { position, view, metadata } = *row;
+                    opened.push((view.id, Opened { position, metadata, pairs }));
+                    views.insert(view.id, view);
+                }
+                Change::Advance(render, event, recorded) => {
+                    // An event of a job without a beginning changes nothing, as in the fold.
+                    let Some(view) = views.remove(&render) else { continue };
+                    if let Some(view) = JobView::apply(Some(view), &event, &recorded) {
+                        views.insert(render, view);
+                        moved.insert(render);
+                    }
                 }
             }
         }
+        for (render, _) in &opened {
+            moved.remove(render);
+        }
+        insert(transaction, generation, opened, &views).await?;
+        update(transaction, generation, &moved, &views).await?;
+        self.remember(generation, views);
+        Ok(())
+    }
+
+    fn forget(&self) {
+        *self.remembered() = Remembered::default();
     }
 }
 
 #[async_trait]
 impl Rebuildable for RenderJobs {
-    async fn remove(transaction: &mut SqliteConnection, generation: i64) -> Result<(), sqlx::Error> {
-        for sql in [
-            "DELETE FROM render_jobs WHERE generation = ?",
-            "DELETE FROM render_job_metadata WHERE generation = ?",
+    async fn remove(transaction: &mut Writing, generation: i64) -> Result<(), sqlx::Error> {
+        for text in [
+            "DELETE FROM render_jobs WHERE generation = $1",
+            "DELETE FROM render_job_metadata WHERE generation = $1",
         ] {
-            sqlx::query(sql).bind(generation).execute(&mut *transaction).await?;
+            transaction.execute(sql(text).bind(generation)).await?;
         }
         Ok(())
     }
 }
 
-async fn insert(
-    transaction: &mut SqliteConnection,
+impl RenderJobs {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        // A panic while the lock was held can only have come from a bug that has been reported already.
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is remembered of the jobs that go on, taken out: it is true again once the page is written.
+    fn known(&self, generation: i64, changes: &[Change]) -> HashMap<RenderId, JobView> {
+        let mut remembered = self.remembered();
+        if remembered.generation != generation {
+            *remembered = Remembered { generation, views: HashMap::new() };
+        }
+        let going_on = changes.iter().filter_map(Change::goes_on);
+        going_on.filter_map(|render| remembered.views.remove_entry(&render)).collect()
+    }
+
+    fn remember(&self, generation: i64, views: HashMap<RenderId, JobView>) {
+        let mut remembered = self.remembered();
+        if remembered.views.len() > REMEMBERED_MAX {
+            remembered.views.clear();
+        }
+        remembered.generation = generation;
+        remembered.views.extend(views.into_iter().filter(|(_, view)| !view.status.is_terminal()));
+    }
+}
+
+/// A row that begins.
+#[derive(Debug)]
+struct Opened {
+    position: Position,
+    metadata: Vec<u8>,
+    pairs: Vec<PairDigest>,
+}
+
+/// The jobs whose rows must be read before they can go on.
+fn missing(views: &HashMap<RenderId, JobView>, changes: &[Change]) -> Vec<String> {
+    let opened: HashSet<RenderId> = changes.iter().filter_map(Change::begins).collect();
+    let going_on = changes.iter().filter_map(Change::goes_on).collect::<BTreeSet<_>>().into_iter();
+    let missing = going_on.filter(|render| !views.contains_key(render) && !opened.contains(render));
+    missing.map(|render| render.to_string()).collect()
+}
+
+async fn read_views(
+    transaction: &mut Writing,
     generation: i64,
-    row: &JobRow,
-    pairs: &[PairDigest],
+    renders: Vec<String>,
+    views: &mut HashMap<RenderId, JobView>,
 ) -> Result<(), ProjectError> {
-    sqlx::query(
-        "INSERT INTO render_jobs (generation, render_id, position, workspace_id, status, created_at, view, metadata)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(generation)
-    .bind(row.view.id.to_string())
-    .bind(row.position.0.cast_signed())
-    .bind(row.view.workspace_id.to_string())
-    .bind(row.view.status.as_str())
-    .bind(row.view.created_at.0)
-    .bind(write_view(&row.view)?)
-    .bind(&row.metadata)
-    .execute(&mut *transaction)
-    .await?;
-    for pair in pairs {
-        sqlx::query("INSERT INTO render_job_metadata (generation, pair, position) VALUES (?, ?, ?)")
-            .bind(generation)
-            .bind(pair.as_slice())
-            .bind(row.position.0.cast_signed())
-            .execute(&mut *transaction)
-            .await?;
+    if renders.is_empty() {
+        return Ok(());
+    }
+    let read = sql("SELECT view FROM render_jobs WHERE generation = $1 AND render_id IN LIST($2)");
+    for row in transaction.fetch_all(read.bind(generation).bind_list(renders)).await? {
+        let view = parse_view(&row.get::<String>("view")?)?;
+        views.insert(view.id, view);
     }
     Ok(())
 }
 
-async fn update(
-    transaction: &mut SqliteConnection,
+async fn insert(
+    transaction: &mut Writing,
     generation: i64,
-    view: &JobView,
+    opened: Vec<(RenderId, Opened)>,
+    views: &HashMap<RenderId, JobView>,
 ) -> Result<(), ProjectError> {
-    sqlx::query("UPDATE render_jobs SET status = ?, view = ? WHERE generation = ? AND render_id = ?")
-        .bind(view.status.as_str())
-        .bind(write_view(view)?)
-        .bind(generation)
-        .bind(view.id.to_string())
-        .execute(transaction)
-        .await?;
-    Ok(())
+    let (mut rows, mut pairs): (Vec<Vec<Value>>, Vec<Vec<Value>>) = (Vec::new(), Vec::new());
+    for (render, opened) in opened {
+        let Some(view) = views.get(&render) else { continue };
+        let position = opened.position.0.cast_signed();
+        for pair in &opened.pairs {
+            pairs.push(vec![generation.into(), pair.as_slice().into(), position.into()]);
+        }
+        rows.push(vec![
+            generation.into(),
+            render.to_string().into(),
+            position.into(),
+            view.workspace_id.to_string().into(),
+            view.status.as_str().into(),
+            view.created_at.0.into(),
+            write_view(view)?.into(),
+            opened.metadata.into(),
+        ]);
+    }
+    let jobs = "INSERT INTO render_jobs (generation, render_id, position, workspace_id, status, created_at, view, metadata)";
+    transaction.execute_rows(jobs, None, rows, "").await?;
+    let metadata = "INSERT INTO render_job_metadata (generation, pair, position)";
+    Ok(transaction.execute_rows(metadata, None, pairs, "").await?)
+}
+
+async fn update(
+    transaction: &mut Writing,
+    generation: i64,
+    moved: &BTreeSet<RenderId>,
+    views: &HashMap<RenderId, JobView>,
+) -> Result<(), ProjectError> {
+    let mut rows: Vec<Vec<Value>> = Vec::new();
+    for view in moved.iter().filter_map(|render| views.get(render)) {
+        rows.push(vec![view.id.to_string().into(), view.status.as_str().into(), write_view(view)?.into()]);
+    }
+    // Both databases name the columns of `VALUES` like this.
+    let update = "UPDATE render_jobs SET status = new.column2, view = new.column3 FROM (";
+    let which = ") AS new WHERE generation = $1 AND render_id = new.column1";
+    Ok(transaction.execute_rows(update, Some(generation), rows, which).await?)
 }
 
 /// Which jobs a list shows.
@@ -219,12 +322,12 @@ macro_rules! live_rows {
 /// # Errors
 /// Where the database fails or holds what we never wrote.
 pub async fn find(
-    db: &SqlitePool,
+    db: &ReadDb,
     workspace: WorkspaceId,
     render: RenderId,
 ) -> Result<Option<JobRow>, ProjectError> {
-    let query = sqlx::query(concat!(live_rows!(), "? AND render_id = ?"));
-    let found = query.bind(workspace.to_string()).bind(render.to_string()).fetch_optional(db).await?;
+    let find = sql(concat!(live_rows!(), "$1 AND render_id = $2"));
+    let found = db.fetch_optional(find.bind(workspace.to_string()).bind(render.to_string())).await?;
     found.map(|row| read(&row)).transpose()
 }
 
@@ -234,24 +337,26 @@ pub async fn find(
 /// # Errors
 /// As [`find`].
 pub async fn list(
-    db: &SqlitePool,
+    db: &ReadDb,
     workspace: WorkspaceId,
     filter: &JobFilter,
     limit: u32,
 ) -> Result<Vec<JobRow>, ProjectError> {
     let mut query = match filter.metadata.split_first() {
-        // Led by the pair's own index, which is in the list's order: the cost is that of the page, not of all jobs.
+        // Led by the pair's own index, which is in the list's order: the cost is that of the page, not of all jobs. In
+        // SQLite a cross join is one whose order is kept.
         Some((pair, _)) => {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "SELECT render_jobs.position, view, metadata FROM render_job_metadata AS led CROSS JOIN render_jobs
-                 ON render_jobs.generation = led.generation AND render_jobs.position = led.position
+            let mut query =
+                sql("SELECT render_jobs.position, view, metadata FROM render_job_metadata AS led ");
+            query.push(db.dialect().pick("CROSS JOIN", "JOIN")).push(
+                " render_jobs ON render_jobs.generation = led.generation AND render_jobs.position = led.position
                  WHERE led.generation = (SELECT generation FROM projection WHERE name = 'render_jobs' AND live = 1)
                  AND led.pair = ",
             );
             query.push_bind(pair.to_vec()).push(" AND render_jobs.workspace_id = ");
             query
         }
-        None => QueryBuilder::<Sqlite>::new(live_rows!()),
+        None => sql(live_rows!()),
     };
     query.push_bind(workspace.to_string());
     for pair in filter.metadata.iter().skip(1) {
@@ -276,7 +381,7 @@ pub async fn list(
         query.push(" AND ").push(position).push(" < ").push_bind(before.0.cast_signed());
     }
     query.push(" ORDER BY ").push(position).push(" DESC LIMIT ").push_bind(i64::from(limit));
-    query.build().fetch_all(db).await?.iter().map(read).collect()
+    db.fetch_all(query).await?.iter().map(read).collect()
 }
 
 /// The row as the log tells it, up to a position where one is given: the fold itself. For when the table is late, and for
@@ -307,11 +412,10 @@ pub async fn from_log(
 ///
 /// # Errors
 /// As [`find`].
-pub async fn all(db: &SqlitePool, generation: i64) -> Result<Vec<JobRow>, ProjectError> {
-    let rows = sqlx::query(
-        "SELECT position, view, metadata FROM render_jobs WHERE generation = ? ORDER BY position",
-    );
-    rows.bind(generation).fetch_all(db).await?.iter().map(read).collect()
+pub async fn all(db: &ReadDb, generation: i64) -> Result<Vec<JobRow>, ProjectError> {
+    let rows =
+        sql("SELECT position, view, metadata FROM render_jobs WHERE generation = $1 ORDER BY position");
+    db.fetch_all(rows.bind(generation)).await?.iter().map(read).collect()
 }
 
 /// Reads the wire's word for a status.
@@ -320,11 +424,11 @@ pub fn parse_status(text: &str) -> Option<JobStatus> {
     serde_json::from_value(serde_json::Value::from(text)).ok()
 }
 
-fn read(row: &SqliteRow) -> Result<JobRow, ProjectError> {
+fn read(row: &Row) -> Result<JobRow, ProjectError> {
     Ok(JobRow {
-        position: position(row.try_get(0)?),
-        view: parse_view(row.try_get(1)?)?,
-        metadata: row.try_get(2)?,
+        position: position(row.get("position")?),
+        view: parse_view(&row.get::<String>("view")?)?,
+        metadata: row.get("metadata")?,
     })
 }
 

@@ -1,11 +1,13 @@
 //! The table `usage`: what each workspace has used in each calendar month (UTC), one row for each.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use events::job::JobKind;
 use events::{Recorded, RenderEvent, Timestamp, WorkspaceId};
-use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::projections::{ProjectError, Projection, Rebuildable};
+use crate::read_db::{ReadDb, Writing, sql};
 
 /// The projection.
 #[derive(Debug, Clone, Default)]
@@ -59,31 +61,32 @@ impl Projection for Usage {
 
     async fn write(
         &self,
-        transaction: &mut SqliteConnection,
+        transaction: &mut Writing,
         generation: i64,
-        used: &Used,
+        changes: Vec<Used>,
     ) -> Result<(), ProjectError> {
-        sqlx::query(
-            "INSERT INTO usage (generation, workspace_id, period_start, film_us, tasks) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT (generation, workspace_id, period_start)
-             DO UPDATE SET film_us = film_us + excluded.film_us, tasks = tasks + excluded.tasks",
-        )
-        .bind(generation)
-        .bind(used.workspace.to_string())
-        .bind(used.period_start.0)
-        .bind(used.film_us)
-        .bind(used.tasks)
-        .execute(transaction)
-        .await?;
+        let mut sums: BTreeMap<(WorkspaceId, Timestamp), (i64, i64)> = BTreeMap::new();
+        for used in changes {
+            let sum = sums.entry((used.workspace, used.period_start)).or_default();
+            *sum = (sum.0.saturating_add(used.film_us), sum.1.saturating_add(used.tasks));
+        }
+        for ((workspace, period_start), (film_us, tasks)) in sums {
+            let add = sql(
+                "INSERT INTO usage (generation, workspace_id, period_start, film_us, tasks) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (generation, workspace_id, period_start)
+                 DO UPDATE SET film_us = usage.film_us + excluded.film_us, tasks = usage.tasks + excluded.tasks",
+            );
+            let add = add.bind(generation).bind(workspace.to_string()).bind(period_start.0);
+            transaction.execute(add.bind(film_us).bind(tasks)).await?;
+        }
         Ok(())
     }
 }
 
 #[async_trait]
 impl Rebuildable for Usage {
-    async fn remove(transaction: &mut SqliteConnection, generation: i64) -> Result<(), sqlx::Error> {
-        let removal = sqlx::query("DELETE FROM usage WHERE generation = ?").bind(generation);
-        removal.execute(transaction).await.map(drop)
+    async fn remove(transaction: &mut Writing, generation: i64) -> Result<(), sqlx::Error> {
+        transaction.execute(sql("DELETE FROM usage WHERE generation = $1").bind(generation)).await.map(drop)
     }
 }
 
@@ -92,20 +95,15 @@ impl Rebuildable for Usage {
 /// # Errors
 /// Where the database fails.
 pub async fn of_month(
-    db: &SqlitePool,
+    db: &ReadDb,
     workspace: WorkspaceId,
     period_start: Timestamp,
 ) -> Result<MonthsUse, ProjectError> {
-    let row = sqlx::query(
-        "SELECT film_us, tasks FROM usage
+    let find = sql("SELECT film_us, tasks FROM usage
          WHERE generation = (SELECT generation FROM projection WHERE name = 'usage' AND live = 1)
-         AND workspace_id = ? AND period_start = ?",
-    )
-    .bind(workspace.to_string())
-    .bind(period_start.0)
-    .fetch_optional(db)
-    .await?;
-    let Some(row) = row else { return Ok(MonthsUse::default()) };
-    let (film_us, tasks): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+         AND workspace_id = $1 AND period_start = $2");
+    let found = db.fetch_optional(find.bind(workspace.to_string()).bind(period_start.0)).await?;
+    let Some(row) = found else { return Ok(MonthsUse::default()) };
+    let (film_us, tasks): (i64, i64) = (row.get("film_us")?, row.get("tasks")?);
     Ok(MonthsUse { film_us: film_us.cast_unsigned(), tasks: tasks.cast_unsigned() })
 }

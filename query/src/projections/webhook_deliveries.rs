@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use event_store::{EventStore, WorkspaceKey};
 use events::job::Job;
 use events::job_view::JobView;
-use events::render::QueueReason;
+use events::news::{News, PROCESSING, TEST};
+use events::workspace::WebhookReplayed;
 use events::workspace_view::{WebhookView, WorkspaceView};
 use events::{
     DeliveryId, EventId, Position, Recorded, RenderEvent, RenderId, Sha256, StreamId, StreamVersion,
@@ -26,15 +27,22 @@ use events::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::SqliteConnection;
 use storage::LinkSigner;
 
 use crate::documents::{DocumentFacts, Documents};
 use crate::projections::{ProjectError, Projection};
+use crate::read_db::Writing;
 use crate::webhooks::ledger;
 
 /// Jobs whose state is remembered from one event to the next; further ones are folded from their beginning.
 const FOLLOWED_MAX: usize = 1024;
+
+/// Events of a workspace looked at in one go for a replay.
+const PAGE: u32 = 256;
+
+mod rows;
+
+pub(crate) use rows::begin;
 
 /// The projection.
 #[derive(Debug)]
@@ -59,6 +67,17 @@ pub enum Facts {
     Tell(Box<Telling>),
     /// One is told of nothing more.
     Silence(WebhookId),
+    /// One is tried.
+    Test(Box<Trial>),
+    /// One is told once more of what has happened.
+    Replay(Vec<(Recorded, Telling)>),
+}
+
+/// An endpoint that is tried, and the key of its workspace.
+#[derive(Debug)]
+pub struct Trial {
+    target: Target,
+    key: WorkspaceKey,
 }
 
 /// What is told, and to whom.
@@ -75,16 +94,6 @@ struct Target {
     /// The workspace's endpoint; `None`: the job's own.
     webhook: Option<WebhookId>,
     url: String,
-}
-
-/// An event that endpoints can be told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct News {
-    event_type: &'static str,
-    /// Worth nothing once there is newer news.
-    fleeting: bool,
-    /// Whether a job's own `webhook_url` is told, too.
-    for_the_job: bool,
 }
 
 /// What is written for an event.
@@ -121,8 +130,8 @@ pub struct Delivery {
     pub event_id: EventId,
     /// Whose.
     pub workspace_id: WorkspaceId,
-    /// The job.
-    pub job_id: RenderId,
+    /// The job; `None`: it tells of none.
+    pub job_id: Option<RenderId>,
     /// The workspace's endpoint; `None`: the job's own.
     pub webhook: Option<WebhookId>,
     /// `render.completed`, …
@@ -143,12 +152,14 @@ pub struct Delivery {
     pub created_at: i64,
     /// Whether it is older than this table, and so not sent.
     pub skipped: bool,
+    /// It is to be sent once more, whatever came of it before: since when.
+    pub again: Option<Timestamp>,
 }
 
 /// The body of a webhook.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "WebhookBody")]
-struct Body<'b> {
+#[schemars(rename = "WebhookBody_{D}")]
+struct Body<'b, D> {
     /// The event's id: the same at every attempt and replay, so that doubles can be dropped.
     id: EventId,
     /// What happened.
@@ -162,13 +173,21 @@ struct Body<'b> {
     /// The event's place in the log: webhooks may arrive out of order, this sorts them.
     sequence: u64,
     /// The job as of that event.
-    data: &'b Job,
+    data: &'b D,
+}
+
+/// What a message tells that tries an endpoint.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Tried {
+    /// The endpoint.
+    webhook_id: WebhookId,
 }
 
 /// The webhooks that this projection makes.
 pub(crate) fn hooks() -> Vec<Hook> {
     let text = "Posted to the job's `webhook_url`, or where there is none to the workspace's endpoints. Answer with 2xx within 10 s; check the signature before believing it.";
-    let hook = |name, summary| Hook::new(name, summary, text, Shape::of::<Body<'static>>());
+    let hook = |name, summary| Hook::new(name, summary, text, Shape::of::<Body<'static, Job>>());
+    let trial = "Posted to one endpoint where somebody asks for it.";
     vec![
         hook("render.queued", "A job waits for a worker; told at a workspace's endpoints only"),
         hook("render.processing", "A worker has begun; told at a workspace's endpoints only"),
@@ -176,6 +195,7 @@ pub(crate) fn hooks() -> Vec<Hook> {
         hook("render.completed", "A film is ready"),
         hook("render.failed", "A job has failed"),
         hook("render.cancelled", "A job was cancelled"),
+        Hook::new(TEST, "An endpoint is tried", trial, Shape::of::<Body<'static, Tried>>()),
     ]
 }
 
@@ -291,6 +311,107 @@ impl WebhookDeliveries {
         Ok(targets)
     }
 
+    /// What an event of the workspace itself means.
+    async fn workspace_facts(
+        &self,
+        event: &Recorded,
+        decoded: WorkspaceEvent,
+    ) -> Result<Facts, ProjectError> {
+        Ok(match decoded {
+            WorkspaceEvent::WebhookTested(tested) => {
+                let target = self.target(event, tested.webhook_id).await?;
+                let key = self.documents.key(event.workspace_id).await?;
+                let trial = target.zip(key).map(|((target, _), key)| Trial { target, key });
+                trial.map_or(Facts::Nothing, |trial| Facts::Test(Box::new(trial)))
+            }
+            WorkspaceEvent::WebhookReplayed(replay) => Facts::Replay(self.replayed(event, &replay).await?),
+            other => silenced(&other).map_or(Facts::Nothing, Facts::Silence),
+        })
+    }
+
+    /// An endpoint as it was when the event happened, whether it is told of anything or not.
+    async fn target(
+        &self,
+        event: &Recorded,
+        webhook_id: WebhookId,
+    ) -> Result<Option<(Target, WebhookView)>, ProjectError> {
+        let events = self.store.load(&StreamId::from(event.workspace_id)).await?;
+        let before = events.iter().filter(|other| other.position < event.position);
+        let webhooks = WorkspaceView::fold(before)?.map(|view| view.webhooks).unwrap_or_default();
+        let Some(webhook) = webhooks.into_iter().find(|webhook| webhook.id == webhook_id) else {
+            return Ok(None);
+        };
+        let url = self.documents.text(event.workspace_id, webhook.settings.address).await?;
+        Ok(url.map(|url| (Target { webhook: Some(webhook.id), url }, webhook)))
+    }
+
+    /// What a replay tells of. Jobs with an address of their own were told of there.
+    async fn replayed(
+        &self,
+        event: &Recorded,
+        replay: &WebhookReplayed,
+    ) -> Result<Vec<(Recorded, Telling)>, ProjectError> {
+        let Some((target, webhook)) = self.target(event, replay.webhook_id).await? else {
+            return Ok(Vec::new());
+        };
+        let mut told = Vec::new();
+        let mut after = Position(replay.from.0.saturating_sub(1));
+        while after < replay.to {
+            let page = self.store.read_workspace_after(event.workspace_id, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.position;
+            for event in page.into_iter().filter(|event| event.position <= replay.to) {
+                let news = News::of(&event)?.filter(News::lasts);
+                let Some(news) = news.filter(|news| replay.tells(&webhook.settings, news.event_type)) else {
+                    continue;
+                };
+                if news.event_type == PROCESSING && !self.is_first_lease(&event).await? {
+                    continue;
+                }
+                let Some(as_of) = self.job_as_of(&event, false, true).await? else { continue };
+                if as_of.document.webhook_url.is_none() {
+                    let target = Target { url: target.url.clone(), ..target };
+                    told.push((event, Telling { as_of, news, targets: vec![target] }));
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    /// The deliveries of an event, with the bytes that will be sent.
+    fn deliveries(
+        &self,
+        event: &Recorded,
+        telling: Telling,
+        again: Option<Timestamp>,
+    ) -> Result<Vec<Change>, ProjectError> {
+        let Telling { as_of: JobAsOf { view, document, key }, news, targets } = telling;
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let at = view.completed_at.unwrap_or(event.recorded_at);
+        let job = view.present(document.metadata.clone(), |artifact| self.links.artifact(artifact, at));
+        let body = body(event, news.event_type, &job)?;
+        let deliver = |target: Target| {
+            let delivery = sealed(event, news, Some(view.id), &target, &key, &body);
+            let skipped = again.is_none() && event.position <= self.history;
+            Change::Deliver(Box::new(Delivery { skipped, again, ..delivery }))
+        };
+        Ok(targets.into_iter().map(deliver).collect())
+    }
+
+    /// The delivery that tries an endpoint.
+    fn trial(&self, event: &Recorded, trial: &Trial) -> Result<Change, ProjectError> {
+        let news = News { event_type: TEST, fleeting: false, for_the_job: false };
+        let Some(webhook_id) = trial.target.webhook else {
+            let what = "a trial without an endpoint".to_owned();
+            return Err(ProjectError::Row { table: Self::NAME, what });
+        };
+        let body = body(event, TEST, &Tried { webhook_id })?;
+        let delivery = sealed(event, news, None, &trial.target, &trial.key, &body);
+        Ok(Change::Deliver(Box::new(Delivery { skipped: event.position <= self.history, ..delivery })))
+    }
+
     fn endpoints(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Arc<Vec<WebhookView>>>> {
         self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -303,27 +424,6 @@ impl WebhookDeliveries {
 
 /// A render's first lease is among its first events.
 const FIRST_LEASE_BY: u32 = 16;
-
-/// What an event of a render is to endpoints.
-fn news(event: &Recorded) -> Result<Option<News>, ProjectError> {
-    let told = |event_type, fleeting, for_the_job| Some(News { event_type, fleeting, for_the_job });
-    Ok(match event.event.event_type.as_str() {
-        "RenderQueued" => match RenderEvent::decode(&event.event)? {
-            Some(RenderEvent::RenderQueued(queued))
-                if matches!(queued.reason, QueueReason::Submitted | QueueReason::Ingested) =>
-            {
-                told("render.queued", false, false)
-            }
-            _ => None,
-        },
-        "LeaseGranted" => told("render.processing", false, false),
-        "ProgressMarked" => told("render.progress", true, true),
-        "RenderCompleted" => told("render.completed", false, true),
-        "RenderFailed" => told("render.failed", false, true),
-        "RenderCancelled" => told("render.cancelled", false, true),
-        _ => None,
-    })
-}
 
 /// The endpoint that a workspace's event silences.
 fn silenced(event: &WorkspaceEvent) -> Option<WebhookId> {
@@ -342,7 +442,7 @@ pub fn endpoint(url: &str) -> Sha256 {
 }
 
 /// The name of a workspace's endpoint in keys: two with one address are two.
-fn own_endpoint(webhook: WebhookId) -> Sha256 {
+pub(crate) fn own_endpoint(webhook: WebhookId) -> Sha256 {
     Sha256::of(webhook.to_string().as_bytes())
 }
 
@@ -372,16 +472,16 @@ impl Projection for WebhookDeliveries {
         if event.stream_id.render().is_none() {
             let Some(decoded) = WorkspaceEvent::decode(&event.event)? else { return Ok(Facts::Nothing) };
             self.endpoints().remove(&event.workspace_id);
-            return Ok(silenced(&decoded).map_or(Facts::Nothing, Facts::Silence));
+            return self.workspace_facts(event, decoded).await;
         }
-        let Some(news) = news(event)? else { return Ok(Facts::Nothing) };
+        let Some(news) = News::of(event)? else { return Ok(Facts::Nothing) };
         // Stored bytes that can't be decoded stop the projection here rather than send a wrong body.
         RenderEvent::decode(&event.event)?;
         let hearing = self.hearing(event, news.event_type).await?;
         if !news.for_the_job && hearing.is_empty() {
             return Ok(Facts::Nothing);
         }
-        if news.event_type == "render.processing" && !self.is_first_lease(event).await? {
+        if news.event_type == PROCESSING && !self.is_first_lease(event).await? {
             return Ok(Facts::Nothing);
         }
         let goes_on = news.fleeting || !news.for_the_job;
@@ -393,127 +493,82 @@ impl Projection for WebhookDeliveries {
     }
 
     fn changes(&self, event: &Recorded, facts: Facts) -> Result<Vec<Change>, ProjectError> {
-        let Telling { as_of: JobAsOf { view, document, key }, news, targets } = match facts {
-            Facts::Nothing => return Ok(Vec::new()),
-            Facts::Silence(webhook) => return Ok(vec![Change::Silence(own_endpoint(webhook))]),
-            Facts::Tell(telling) => *telling,
-        };
-        if targets.is_empty() {
-            return Ok(Vec::new());
+        match facts {
+            Facts::Nothing => Ok(Vec::new()),
+            Facts::Silence(webhook) => Ok(vec![Change::Silence(own_endpoint(webhook))]),
+            Facts::Tell(telling) => self.deliveries(event, *telling, None),
+            Facts::Test(trial) => self.trial(event, &trial).map(|delivery| vec![delivery]),
+            Facts::Replay(told) => {
+                let again = Some(event.recorded_at);
+                let told = told.into_iter().map(|(event, telling)| self.deliveries(&event, telling, again));
+                Ok(told.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
         }
-        let at = view.completed_at.unwrap_or(event.recorded_at);
-        let job = view.present(document.metadata.clone(), |artifact| self.links.artifact(artifact, at));
-        let body = Body {
-            id: event.event_id,
-            event_type: news.event_type,
-            created_at: event.recorded_at.to_string(),
-            workspace_id: event.workspace_id,
-            sequence: event.position.0,
-            data: &job,
-        };
-        let bad = |error: serde_json::Error| ProjectError::Row { table: Self::NAME, what: error.to_string() };
-        let body = serde_json::to_vec(&body).map_err(bad)?;
-        let deliver = |Target { webhook, url }: Target| {
-            let endpoint = webhook.map_or_else(|| endpoint(&url), own_endpoint);
-            let id = delivery_id(event.event_id, endpoint);
-            Change::Deliver(Box::new(Delivery {
-                id,
-                event_id: event.event_id,
-                workspace_id: event.workspace_id,
-                job_id: view.id,
-                webhook,
-                event_type: news.event_type,
-                fleeting: news.fleeting,
-                sequence: event.position,
-                endpoint,
-                host: Sha256::of(host(&url).as_bytes()),
-                url: key.seal(&url_context(id), url.as_bytes()),
-                body: key.seal(&body_context(id), &body),
-                created_at: event.recorded_at.0,
-                skipped: event.position <= self.history,
-            }))
-        };
-        Ok(targets.into_iter().map(deliver).collect())
     }
 
     async fn write(
         &self,
-        transaction: &mut SqliteConnection,
+        transaction: &mut Writing,
         _generation: i64,
-        change: &Change,
+        changes: Vec<Change>,
     ) -> Result<(), ProjectError> {
-        let delivery = match change {
-            Change::Deliver(delivery) => delivery,
-            Change::Silence(endpoint) => {
-                return Ok(ledger::silence_endpoint(transaction, &endpoint.to_string()).await?);
+        for change in changes {
+            match change {
+                Change::Deliver(delivery) => rows::deliver(transaction, &delivery).await?,
+                Change::Silence(endpoint) => {
+                    ledger::silence(transaction, &endpoint.to_string(), None).await?
+                }
             }
-        };
-        drop_fleeting(transaction, delivery).await?;
-        let status = if delivery.skipped {
-            "skipped"
-        } else if is_gone(transaction, delivery).await? {
-            "dead"
-        } else {
-            "pending"
-        };
-        let written = sqlx::query(
-            "INSERT INTO webhook_deliveries (delivery_id, event_id, endpoint, host, workspace_id, job_id, event_type,
-                                             sequence, url, body, created_at, fleeting, status, due_at, webhook_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11, ?14)
-             ON CONFLICT (event_id, endpoint) DO NOTHING",
-        )
-        .bind(delivery.id.to_string())
-        .bind(delivery.event_id.to_string())
-        .bind(delivery.endpoint.to_string())
-        .bind(delivery.host.to_string())
-        .bind(delivery.workspace_id.to_string())
-        .bind(delivery.job_id.to_string())
-        .bind(delivery.event_type)
-        .bind(delivery.sequence.0.cast_signed())
-        .bind(&delivery.url)
-        .bind(&delivery.body)
-        .bind(delivery.created_at)
-        .bind(delivery.fleeting)
-        .bind(status)
-        .bind(delivery.webhook.map(|id| id.to_string()))
-        .execute(&mut *transaction)
-        .await?;
-        if written.rows_affected() == 1 && status == "pending" {
-            let at = Timestamp(delivery.created_at);
-            ledger::plan(transaction, &delivery.id.to_string(), 1, at, at).await?;
         }
         Ok(())
     }
 }
 
-/// Drops what older progress of the same job has not arrived. What is on its way right now is let go on, once.
-async fn drop_fleeting(transaction: &mut SqliteConnection, news: &Delivery) -> Result<(), sqlx::Error> {
-    let dropped = sqlx::query(
-        "UPDATE webhook_deliveries SET status = 'dropped'
-         WHERE job_id = ? AND endpoint = ? AND fleeting = 1 AND status = 'pending' AND sequence < ?",
-    )
-    .bind(news.job_id.to_string())
-    .bind(news.endpoint.to_string())
-    .bind(news.sequence.0.cast_signed())
-    .execute(&mut *transaction)
-    .await?;
-    if dropped.rows_affected() > 0 {
-        ledger::tidy_dropped(transaction, &news.job_id.to_string()).await?;
-    }
-    Ok(())
+/// The bytes that are sent.
+fn body<D: Serialize>(event: &Recorded, event_type: &'static str, data: &D) -> Result<Vec<u8>, ProjectError> {
+    let body = Body {
+        id: event.event_id,
+        event_type,
+        created_at: event.recorded_at.to_string(),
+        workspace_id: event.workspace_id,
+        sequence: event.position.0,
+        data,
+    };
+    let bad = |error: serde_json::Error| ProjectError::Row {
+        table: WebhookDeliveries::NAME,
+        what: error.to_string(),
+    };
+    serde_json::to_vec(&body).map_err(bad)
 }
 
-/// Whether the endpoint has answered 410 to this job before: it wants to hear no more.
-async fn is_gone(transaction: &mut SqliteConnection, news: &Delivery) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM webhook_deliveries AS earlier JOIN webhook_attempts AS attempt
-                        ON attempt.delivery_id = earlier.delivery_id AND attempt.status_code = 410
-                        WHERE earlier.job_id = ? AND earlier.endpoint = ?)",
-    )
-    .bind(news.job_id.to_string())
-    .bind(news.endpoint.to_string())
-    .fetch_one(transaction)
-    .await
+/// A delivery to be made, sealed.
+fn sealed(
+    event: &Recorded,
+    news: News,
+    job_id: Option<RenderId>,
+    target: &Target,
+    key: &WorkspaceKey,
+    body: &[u8],
+) -> Delivery {
+    let endpoint = target.webhook.map_or_else(|| endpoint(&target.url), own_endpoint);
+    let id = delivery_id(event.event_id, endpoint);
+    Delivery {
+        id,
+        event_id: event.event_id,
+        workspace_id: event.workspace_id,
+        job_id,
+        webhook: target.webhook,
+        event_type: news.event_type,
+        fleeting: news.fleeting,
+        sequence: event.position,
+        endpoint,
+        host: Sha256::of(host(&target.url).as_bytes()),
+        url: key.seal(&url_context(id), target.url.as_bytes()),
+        body: key.seal(&body_context(id), body),
+        created_at: event.recorded_at.0,
+        skipped: false,
+        again: None,
+    }
 }
 
 /// Host and port of an address: whose requests in flight are counted together.
@@ -522,27 +577,4 @@ fn host(url: &str) -> String {
     let host =
         parsed.as_ref().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     host.unwrap_or_default()
-}
-
-/// Where the history ends that was there before this table: everything up to `head` when its first generation begins,
-/// and what was noted then ever after.
-///
-/// # Errors
-/// Where the database fails.
-pub(crate) async fn begin(
-    transaction: &mut SqliteConnection,
-    head: Position,
-) -> Result<Position, sqlx::Error> {
-    let noted: Option<i64> =
-        sqlx::query_scalar("SELECT position FROM projection WHERE name = 'webhook_history'")
-            .fetch_optional(&mut *transaction)
-            .await?;
-    if let Some(noted) = noted {
-        return Ok(crate::read_db::position(noted));
-    }
-    sqlx::query("INSERT INTO projection (name, generation, version, position, live) VALUES ('webhook_history', 1, 1, ?, 1)")
-        .bind(head.0.cast_signed())
-        .execute(transaction)
-        .await?;
-    Ok(head)
 }

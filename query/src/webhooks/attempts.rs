@@ -3,8 +3,9 @@
 use events::{AttemptId, DeliveryId, RenderId, Sha256, Timestamp, WebhookId, WorkspaceId};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqlitePool};
+
+use crate::read_db::{ReadDb, Row, sql};
+use crate::webhooks::ledger;
 
 /// One attempt of one delivery. A delivery that is tried again has several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -17,8 +18,8 @@ pub struct DeliveryAttempt {
     pub webhook_id: WebhookId,
     /// `render.completed`, …
     pub event_type: String,
-    /// The job.
-    pub job_id: RenderId,
+    /// The job; `null`: it tells of none.
+    pub job_id: Option<RenderId>,
     /// From 1.
     pub attempt_number: u32,
     /// `pending` (planned, or on its way), `succeeded`, `failed` (another one follows) or `dead` (none does).
@@ -52,6 +53,13 @@ macro_rules! attempts_where {
     };
 }
 
+/// The end of a page's statement.
+macro_rules! newest_before {
+    () => {
+        " AND attempt.arrival < $2 ORDER BY attempt.arrival DESC LIMIT $3"
+    };
+}
+
 /// Whose attempts are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
@@ -63,77 +71,59 @@ pub(crate) enum Of {
 
 /// Attempts, newest first, with their places in that order; at most `limit`, before the place `before`.
 pub(crate) async fn list(
-    db: &SqlitePool,
+    db: &ReadDb,
     of: Of,
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<(i64, DeliveryAttempt)>, sqlx::Error> {
-    let (sql, id) = match of {
-        Of::Job(id) => (
-            concat!(
-                attempts_where!(),
-                "attempt.job_id = ? AND attempt.arrival < ? \
-                 ORDER BY attempt.arrival DESC LIMIT ?"
-            ),
-            id.to_string(),
-        ),
-        Of::Webhook(id) => (
-            concat!(
-                attempts_where!(),
-                "attempt.webhook_id = ? AND attempt.arrival < ? \
-                 ORDER BY attempt.arrival DESC LIMIT ?"
-            ),
-            id.to_string(),
-        ),
+    let (text, id) = match of {
+        Of::Job(id) => (concat!(attempts_where!(), "attempt.job_id = $1", newest_before!()), id.to_string()),
+        Of::Webhook(id) => {
+            (concat!(attempts_where!(), "attempt.webhook_id = $1", newest_before!()), id.to_string())
+        }
     };
-    let rows = sqlx::query(sql).bind(id).bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(db).await?;
-    rows.iter().map(|row| Ok((row.try_get("arrival")?, read(row)?))).collect()
+    let rows = db.fetch_all(sql(text).bind(id).bind(before.unwrap_or(i64::MAX)).bind(limit)).await?;
+    rows.iter().map(|row| Ok((row.get("arrival")?, read(row)?))).collect()
 }
 
 /// One attempt of a delivery.
 pub(crate) async fn one(
-    db: &SqlitePool,
+    db: &ReadDb,
     delivery: DeliveryId,
     number: u32,
 ) -> Result<Option<DeliveryAttempt>, sqlx::Error> {
-    let row =
-        sqlx::query(concat!(attempts_where!(), "attempt.delivery_id = ? AND attempt.attempt_number = ?"))
-            .bind(delivery.to_string())
-            .bind(number)
-            .fetch_optional(db)
-            .await?;
+    let find = sql(concat!(attempts_where!(), "attempt.delivery_id = $1 AND attempt.attempt_number = $2"));
+    let row = db.fetch_optional(find.bind(delivery.to_string()).bind(number)).await?;
     row.as_ref().map(read).transpose()
 }
 
-fn read(row: &SqliteRow) -> Result<DeliveryAttempt, sqlx::Error> {
+fn read(row: &Row) -> Result<DeliveryAttempt, sqlx::Error> {
     let instant = |column: &str| -> Result<Option<String>, sqlx::Error> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| Timestamp(at).to_string()))
+        Ok(row.get::<Option<i64>>(column)?.map(|at| Timestamp(at).to_string()))
     };
-    let decode = |error: events::id::ParseIdError| sqlx::Error::Decode(Box::new(error));
-    let text = |column: &str| row.try_get::<&str, _>(column);
-    let delivery_id = text("delivery_id")?.parse().map_err(decode)?;
-    let attempt_number: u32 = row.try_get("attempt_number")?;
-    let webhook: Option<&str> = row.try_get("webhook_id")?;
-    let body: Option<Vec<u8>> = row.try_get("response_body")?;
-    let latency_ms: Option<i64> = row.try_get("latency_ms")?;
+    let delivery_id = row.parse("delivery_id")?;
+    let attempt_number = row.count("attempt_number")?;
+    let body: Option<Vec<u8>> = row.get("response_body")?;
+    let status_code: Option<i64> = row.get("status_code")?;
+    let latency_ms: Option<i64> = row.get("latency_ms")?;
     Ok(DeliveryAttempt {
         id: attempt_id(delivery_id, attempt_number),
         delivery_id,
-        webhook_id: match webhook {
-            Some(own) => own.parse().map_err(decode)?,
-            None => webhook_id(text("workspace_id")?.parse().map_err(decode)?, text("endpoint")?),
+        webhook_id: match row.get::<Option<String>>("webhook_id")? {
+            Some(_own) => row.parse("webhook_id")?,
+            None => webhook_id(row.parse("workspace_id")?, &row.get::<String>("endpoint")?),
         },
-        event_type: row.try_get("event_type")?,
-        job_id: text("job_id")?.parse().map_err(decode)?,
+        event_type: row.get("event_type")?,
+        job_id: ledger::job(row)?,
         attempt_number,
-        status: row.try_get("status")?,
-        status_code: row.try_get("status_code")?,
+        status: row.get("status")?,
+        status_code: status_code.and_then(|code| u16::try_from(code).ok()),
         response_body: body.map(|body| String::from_utf8_lossy(&body).into_owned()),
-        reason: row.try_get("reason")?,
+        reason: row.get("reason")?,
         latency_ms: latency_ms.map(i64::unsigned_abs),
         attempted_at: instant("attempted_at")?,
         next_retry_at: instant("next_retry_at")?,
-        created_at: Timestamp(row.try_get("created_at")?).to_string(),
+        created_at: Timestamp(row.get("created_at")?).to_string(),
     })
 }
 

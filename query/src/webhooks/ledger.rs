@@ -3,17 +3,19 @@
 //! A claim is a token with an end: a dispatcher that dies loses it by time, one that was slow finds its token replaced
 //! and records nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use events::{DeliveryId, EventId, RenderId, Timestamp, WebhookId, WorkspaceId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
-use crate::read_db::ReadDb;
+use crate::projections::webhook_deliveries::own_endpoint;
+use crate::read_db::{ReadDb, Row, Writing, sql};
 
 /// Deliveries claimed at a time.
 const CLAIMS_MAX: u32 = 256;
+
+/// An endpoint at which nothing has arrived for so long is only probed.
+const PROBED_AFTER_MS: i64 = 60_000;
 
 /// Old deliveries removed in one transaction, so that none of them holds the others up.
 const PRUNED_AT_A_TIME: u32 = 256;
@@ -24,7 +26,8 @@ pub(crate) struct Claimed {
     pub(crate) delivery_id: DeliveryId,
     pub(crate) event_id: EventId,
     pub(crate) workspace_id: WorkspaceId,
-    pub(crate) job_id: RenderId,
+    /// `None`: it tells of none.
+    pub(crate) job_id: Option<RenderId>,
     /// The workspace's endpoint; `None`: the job's own.
     pub(crate) webhook: Option<WebhookId>,
     pub(crate) endpoint: String,
@@ -96,12 +99,9 @@ impl InFlight {
         self.0.get(key).copied().unwrap_or(0)
     }
 
-    /// The keys with at least `count` under way, as a JSON list for SQL.
-    fn at_least(&self, count: u32) -> String {
-        let mut full: Vec<&str> =
-            self.0.iter().filter(|(_, flying)| **flying >= count).map(|(key, _)| key.as_str()).collect();
-        full.sort_unstable();
-        serde_json::json!(full).to_string()
+    /// The keys with at least `count` under way.
+    fn at_least(&self, count: u32) -> Vec<String> {
+        self.0.iter().filter(|(_, flying)| **flying >= count).map(|(key, _)| key.clone()).collect()
     }
 }
 
@@ -114,28 +114,42 @@ pub(crate) async fn claim_due(
     in_flight: &mut InFlight,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     let mut claimed = Vec::new();
+    let probed = probed(db, now).await?;
     // Progress leaves half of an endpoint's places free, so that it never stands in the way of an end.
     let fleeting = Limits { per_endpoint: (limits.per_endpoint / 2).max(1), ..limits };
     for (is_fleeting, limits) in [(false, limits), (true, fleeting)] {
-        let due = due(db, now, is_fleeting, limits, in_flight).await?;
+        let due = due(db, now, is_fleeting, limits, in_flight, &probed).await?;
         if due.is_empty() {
             continue;
         }
         let token = format!("{:032x}", rand::random::<u128>());
-        let mut transaction = db.write().await?;
+        let mut fitting = Vec::new();
         for (delivery_id, endpoint, host) in due {
-            if in_flight.count(&endpoint) >= limits.per_endpoint || in_flight.count(&host) >= limits.per_host
-            {
-                continue;
-            }
-            if let Some(delivery) = claim(&mut transaction, &delivery_id, &token, now, until).await? {
+            let most = if probed.contains(&endpoint) { 1 } else { limits.per_endpoint };
+            if in_flight.count(&endpoint) < most && in_flight.count(&host) < limits.per_host {
                 in_flight.add(&endpoint, &host);
-                claimed.push(delivery);
+                fitting.push((delivery_id, endpoint, host));
             }
         }
-        transaction.commit().await?;
+        let ids = fitting.iter().map(|(id, ..)| id.clone()).collect();
+        let taken = claim(db, ids, &token, now, until).await;
+        let ours: HashSet<String> =
+            taken.iter().flatten().map(|delivery| delivery.delivery_id.to_string()).collect();
+        // Another dispatcher was faster, or the row is gone: it is not under way here.
+        for (_, endpoint, host) in fitting.iter().filter(|(id, ..)| !ours.contains(id)) {
+            in_flight.remove(endpoint, host);
+        }
+        claimed.extend(taken?);
     }
     Ok(claimed)
+}
+
+/// The endpoints at which nothing has arrived for a while: one message at a time tries them, and the first that arrives
+/// opens them again. The others wait, and nobody else waits for them.
+async fn probed(db: &ReadDb, now: Timestamp) -> Result<HashSet<String>, sqlx::Error> {
+    let failing = sql("SELECT webhook_id FROM webhook_endpoints WHERE failing_since <= $1");
+    let rows = db.fetch_all(failing.bind(now.plus_ms(-PROBED_AFTER_MS).0)).await?;
+    rows.iter().map(|row| Ok(own_endpoint(row.parse("webhook_id")?).to_string())).collect()
 }
 
 /// What is due and nobody sends: the oldest of each endpoint that has room. Steps from endpoint to endpoint along the
@@ -146,72 +160,105 @@ async fn due(
     fleeting: bool,
     limits: Limits,
     in_flight: &InFlight,
+    probed: &HashSet<String>,
 ) -> Result<Vec<(String, String, String)>, sqlx::Error> {
-    sqlx::query_as(
-        "WITH RECURSIVE waiting(endpoint) AS (
-             SELECT MIN(endpoint) FROM webhook_deliveries WHERE status = 'pending' AND fleeting = ?2
-             UNION ALL
-             SELECT (SELECT MIN(endpoint) FROM webhook_deliveries
-                     WHERE status = 'pending' AND fleeting = ?2 AND endpoint > waiting.endpoint)
-             FROM waiting WHERE waiting.endpoint IS NOT NULL)
-         SELECT delivery.delivery_id, delivery.endpoint, delivery.host
-         FROM waiting CROSS JOIN webhook_deliveries AS delivery ON delivery.delivery_id IN (
-             SELECT own.delivery_id FROM webhook_deliveries AS own
-             WHERE own.status = 'pending' AND own.fleeting = ?2 AND own.endpoint = waiting.endpoint
-             AND own.due_at <= ?1 AND (own.claim IS NULL OR own.claim_until <= ?1)
-             AND (?2 = 0 OR NOT EXISTS (
-                 SELECT 1 FROM webhook_deliveries AS flying WHERE flying.job_id = own.job_id AND flying.fleeting = 1
-                 AND flying.endpoint = own.endpoint AND flying.claim IS NOT NULL AND flying.claim_until > ?1))
-             ORDER BY own.due_at, own.sequence LIMIT ?3)
-         WHERE waiting.endpoint NOT IN (SELECT value FROM json_each(?4))
-         AND delivery.host NOT IN (SELECT value FROM json_each(?5))
-         ORDER BY delivery.due_at, delivery.sequence LIMIT ?6",
-    )
-    .bind(now.0)
-    .bind(i64::from(fleeting))
-    .bind(limits.per_endpoint)
-    .bind(in_flight.at_least(limits.per_endpoint))
-    .bind(in_flight.at_least(limits.per_host))
-    .bind(CLAIMS_MAX)
-    .fetch_all(db.readers())
-    .await
+    let mut full = in_flight.at_least(limits.per_endpoint);
+    full.extend(probed.iter().filter(|endpoint| in_flight.count(endpoint) > 0).cloned());
+    let text = db.dialect().pick(DUE_IN_SQLITE, DUE_IN_POSTGRES);
+    let due = sql(text)
+        .bind(now.0)
+        .bind(fleeting)
+        .bind(limits.per_endpoint)
+        .bind_list(full)
+        .bind_list(in_flight.at_least(limits.per_host))
+        .bind(CLAIMS_MAX);
+    let rows = db.fetch_all(due).await?;
+    rows.iter().map(|row| Ok((row.get("delivery_id")?, row.get("endpoint")?, row.get("host")?))).collect()
 }
 
-/// Claims one delivery; `None`: it is no longer there to be claimed.
+/// The endpoints at which something waits, one step along the index for each.
+macro_rules! waiting {
+    () => {
+        "WITH RECURSIVE waiting(endpoint) AS (
+             SELECT MIN(endpoint) FROM webhook_deliveries WHERE status = 'pending' AND fleeting = $2
+             UNION ALL
+             SELECT (SELECT MIN(endpoint) FROM webhook_deliveries
+                     WHERE status = 'pending' AND fleeting = $2 AND endpoint > waiting.endpoint)
+             FROM waiting WHERE waiting.endpoint IS NOT NULL)
+         SELECT delivery.delivery_id, delivery.endpoint, delivery.host FROM waiting "
+    };
+}
+
+/// What is due at one of them, the oldest first.
+macro_rules! own {
+    () => {
+        " FROM webhook_deliveries AS own
+             WHERE own.status = 'pending' AND own.fleeting = $2 AND own.endpoint = waiting.endpoint
+             AND own.due_at <= $1 AND (own.claim IS NULL OR own.claim_until <= $1)
+             AND ($2 = 0 OR NOT EXISTS (
+                 SELECT 1 FROM webhook_deliveries AS flying WHERE flying.job_id = own.job_id AND flying.fleeting = 1
+                 AND flying.endpoint = own.endpoint AND flying.claim IS NOT NULL AND flying.claim_until > $1))
+             ORDER BY own.due_at, own.sequence LIMIT $3) "
+    };
+}
+
+/// Those with room, the oldest first.
+macro_rules! with_room {
+    () => {
+        " WHERE waiting.endpoint NOT IN LIST($4) AND delivery.host NOT IN LIST($5)
+         ORDER BY delivery.due_at, delivery.sequence LIMIT $6"
+    };
+}
+
+const DUE_IN_SQLITE: &str = concat!(
+    waiting!(),
+    "CROSS JOIN webhook_deliveries AS delivery ON delivery.delivery_id IN (SELECT own.delivery_id",
+    own!(),
+    with_room!()
+);
+
+const DUE_IN_POSTGRES: &str = concat!(
+    waiting!(),
+    "CROSS JOIN LATERAL (SELECT own.delivery_id, own.endpoint, own.host, own.due_at, own.sequence",
+    own!(),
+    "AS delivery",
+    with_room!()
+);
+
+/// Claims deliveries; those that are no longer there to be claimed are left out.
 async fn claim(
-    transaction: &mut SqliteConnection,
-    delivery_id: &str,
+    db: &ReadDb,
+    delivery_ids: Vec<String>,
     token: &str,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Option<Claimed>, sqlx::Error> {
-    let row = sqlx::query(
-        "UPDATE webhook_deliveries SET claim = ?1, claim_until = ?2
-         WHERE delivery_id = ?3 AND status = 'pending' AND (claim IS NULL OR claim_until <= ?4)
-         RETURNING delivery_id, event_id, workspace_id, job_id, webhook_id, endpoint, host, url, body, attempts",
-    )
-    .bind(token)
-    .bind(until.0)
-    .bind(delivery_id)
-    .bind(now.0)
-    .fetch_optional(transaction)
-    .await?;
-    row.map(|row| read(&row, token)).transpose()
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    let mut claim = sql("UPDATE webhook_deliveries SET claim = $1, claim_until = $2 WHERE delivery_id IN (
+             SELECT delivery_id FROM webhook_deliveries WHERE delivery_id IN LIST($3)
+             AND status = 'pending' AND (claim IS NULL OR claim_until <= $4)");
+    // What another dispatcher is about to claim is not waited for.
+    claim.push(db.dialect().pick("", " FOR UPDATE SKIP LOCKED"));
+    claim.push(
+        ") RETURNING delivery_id, event_id, workspace_id, job_id, webhook_id, endpoint, host, url, body, attempts",
+    );
+    let mut transaction = db.write().await?;
+    let rows =
+        transaction.fetch_all(claim.bind(token).bind(until.0).bind_list(delivery_ids).bind(now.0)).await?;
+    transaction.commit().await?;
+    rows.iter().map(|row| read(row, token)).collect()
 }
 
 /// When the next delivery falls due or its claim lapses, later than `after`; `None`: there is none.
 pub(crate) async fn next_due(db: &ReadDb, after: Timestamp) -> Result<Option<Timestamp>, sqlx::Error> {
-    let due: Option<i64> = sqlx::query_scalar(
-        "SELECT MIN(at) FROM (
+    let next = sql(
+        "SELECT MIN(at) AS at FROM (
              SELECT MIN(due_at) AS at FROM webhook_deliveries
-             WHERE status = 'pending' AND claim IS NULL AND due_at > ?1
+             WHERE status = 'pending' AND claim IS NULL AND due_at > $1
              UNION ALL
-             SELECT MIN(claim_until) FROM webhook_deliveries WHERE claim IS NOT NULL AND claim_until > ?1)",
-    )
-    .bind(after.0)
-    .fetch_one(db.readers())
-    .await?;
-    Ok(due.map(Timestamp))
+             SELECT MIN(claim_until) FROM webhook_deliveries WHERE claim IS NOT NULL AND claim_until > $1) AS next",
+    );
+    let row = db.fetch_optional(next.bind(after.0)).await?;
+    Ok(row.map(|row| row.get::<Option<i64>>("at")).transpose()?.flatten().map(Timestamp))
 }
 
 /// How an endpoint does after an attempt.
@@ -235,43 +282,38 @@ pub(crate) async fn record(
     let delivery_id = delivery.delivery_id.to_string();
     let mut transaction = db.write().await?;
     // What was dropped while it was on its way stays so, unless it has arrived all the same. Old news is not kept.
-    let status: Option<String> = sqlx::query_scalar(
+    let end = sql(
         "UPDATE webhook_deliveries SET
-             status = CASE WHEN status = 'pending' OR ?1 = 'succeeded' THEN COALESCE(?1, status) ELSE status END,
-             body = CASE WHEN fleeting = 1 AND (?1 IS NOT NULL OR status <> 'pending') THEN x'' ELSE body END,
-             attempts = ?2, due_at = COALESCE(?3, due_at), claim = NULL, claim_until = NULL
-         WHERE delivery_id = ?4 AND claim = ?5 RETURNING status",
-    )
-    .bind(over)
-    .bind(delivery.attempt)
-    .bind(next.map(|at| at.0))
-    .bind(&delivery_id)
-    .bind(&delivery.claim)
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let Some(status) = status else { return Ok(None) };
+             status = CASE WHEN status = 'pending' OR $1 = 'succeeded' THEN COALESCE($1, status) ELSE status END,
+             body = CASE WHEN fleeting = 1 AND ($1 IS NOT NULL OR status <> 'pending') THEN $6 ELSE body END,
+             attempts = $2, due_at = COALESCE($3, due_at), claim = NULL, claim_until = NULL
+         WHERE delivery_id = $4 AND claim = $5 RETURNING status",
+    );
+    let end = end.bind(over).bind(delivery.attempt).bind(next.map(|at| at.0)).bind(delivery_id.as_str());
+    let ended = transaction.fetch_optional(end.bind(delivery.claim.as_str()).bind(Vec::new())).await?;
+    let Some(row) = ended else { return Ok(None) };
+    let status: String = row.get("status")?;
     let follows = next.filter(|_| status == "pending");
     let attempt_status = if status == "dropped" { "dead" } else { attempt_status };
-    sqlx::query(
-        "UPDATE webhook_attempts SET status = ?, status_code = ?, response_body = ?, reason = ?, latency_ms = ?,
-             attempted_at = ?, next_retry_at = ? WHERE delivery_id = ? AND attempt_number = ?",
+    let note = sql(
+        "UPDATE webhook_attempts SET status = $1, status_code = $2, response_body = $3, reason = $4, latency_ms = $5,
+             attempted_at = $6, next_retry_at = $7 WHERE delivery_id = $8 AND attempt_number = $9",
     )
     .bind(attempt_status)
     .bind(attempt.status_code)
-    .bind(attempt.status_code.map(|_| attempt.response_body.as_slice()))
-    .bind(&attempt.reason)
+    .bind(attempt.status_code.map(|_| attempt.response_body.clone()))
+    .bind(attempt.reason.clone())
     .bind(attempt.latency_ms)
     .bind(attempt.attempted_at.0)
     .bind(follows.map(|at| at.0))
-    .bind(&delivery_id)
-    .bind(delivery.attempt)
-    .execute(&mut *transaction)
-    .await?;
+    .bind(delivery_id.as_str())
+    .bind(delivery.attempt);
+    transaction.execute(note).await?;
     if let Some(at) = follows {
         plan(&mut transaction, &delivery_id, delivery.attempt + 1, attempt.noted_at, at).await?;
     }
     if attempt.verdict == Verdict::Gone {
-        silence(&mut transaction, delivery).await?;
+        silence(&mut transaction, &delivery.endpoint, delivery.job_id).await?;
     }
     let failing_since = match delivery.webhook {
         Some(webhook) => stand(&mut transaction, webhook, attempt).await?,
@@ -283,23 +325,22 @@ pub(crate) async fn record(
 
 /// Notes how an endpoint does; since when nothing has arrived there.
 async fn stand(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Writing,
     webhook: WebhookId,
     attempt: &Attempt,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
     let failed = (attempt.verdict != Verdict::Succeeded).then_some(attempt.attempted_at.0);
-    let since: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO webhook_endpoints (webhook_id, last_delivery_at, failing_since) VALUES (?1, ?2, ?3)
-         ON CONFLICT (webhook_id) DO UPDATE SET last_delivery_at = MAX(last_delivery_at, ?2),
-             failing_since = CASE WHEN ?3 IS NULL THEN NULL ELSE COALESCE(failing_since, ?3) END
-         RETURNING failing_since",
-    )
-    .bind(webhook.to_string())
-    .bind(attempt.attempted_at.0)
-    .bind(failed)
-    .fetch_one(transaction)
-    .await?;
-    Ok(since.map(Timestamp))
+    let stand =
+        sql("INSERT INTO webhook_endpoints (webhook_id, last_delivery_at, failing_since) VALUES ($1, $2, $3)
+         ON CONFLICT (webhook_id) DO UPDATE SET
+             last_delivery_at = CASE WHEN excluded.last_delivery_at > webhook_endpoints.last_delivery_at
+                                THEN excluded.last_delivery_at ELSE webhook_endpoints.last_delivery_at END,
+             failing_since = CASE WHEN excluded.failing_since IS NULL THEN NULL
+                             ELSE COALESCE(webhook_endpoints.failing_since, excluded.failing_since) END
+         RETURNING failing_since");
+    let stand = stand.bind(webhook.to_string()).bind(attempt.attempted_at.0).bind(failed);
+    let row = transaction.fetch_optional(stand).await?;
+    Ok(row.map(|row| row.get::<Option<i64>>("failing_since")).transpose()?.flatten().map(Timestamp))
 }
 
 /// What comes of asking for a delivery once more.
@@ -323,33 +364,23 @@ pub(crate) async fn redeliver(
 ) -> Result<Again, sqlx::Error> {
     let delivery_id = delivery.to_string();
     let mut transaction = db.write().await?;
-    let found: Option<(String, u32, i64)> = sqlx::query_as(
-        "SELECT status, attempts, length(body) FROM webhook_deliveries WHERE delivery_id = ? AND webhook_id = ?",
-    )
-    .bind(&delivery_id)
-    .bind(webhook.to_string())
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let (status, attempts) = match found {
-        None => return Ok(Again::Unknown),
-        Some((_, _, 0)) => return Ok(Again::Forgotten),
-        Some((status, attempts, _)) => (status, attempts),
-    };
-    sqlx::query("UPDATE webhook_deliveries SET status = 'pending', due_at = ? WHERE delivery_id = ?")
-        .bind(now.0)
-        .bind(&delivery_id)
-        .execute(&mut *transaction)
-        .await?;
+    // An update that changes nothing keeps others from the row until this has ended.
+    let look = sql("UPDATE webhook_deliveries SET due_at = due_at WHERE delivery_id = $1 AND webhook_id = $2
+         RETURNING status, attempts, CAST(length(body) AS BIGINT) AS bytes");
+    let look = look.bind(delivery_id.as_str()).bind(webhook.to_string());
+    let Some(row) = transaction.fetch_optional(look).await? else { return Ok(Again::Unknown) };
+    if row.get::<i64>("bytes")? == 0 {
+        return Ok(Again::Forgotten);
+    }
+    let (status, attempts): (String, u32) = (row.get("status")?, row.count("attempts")?);
+    let due = sql("UPDATE webhook_deliveries SET status = 'pending', due_at = $1 WHERE delivery_id = $2");
+    transaction.execute(due.bind(now.0).bind(delivery_id.as_str())).await?;
     let next = attempts.saturating_add(1);
     if status == "pending" {
-        sqlx::query(
-            "UPDATE webhook_attempts SET next_retry_at = ? WHERE delivery_id = ? AND attempt_number = ?",
-        )
-        .bind(now.0)
-        .bind(&delivery_id)
-        .bind(next)
-        .execute(&mut *transaction)
-        .await?;
+        let sooner = sql(
+            "UPDATE webhook_attempts SET next_retry_at = $1 WHERE delivery_id = $2 AND attempt_number = $3",
+        );
+        transaction.execute(sooner.bind(now.0).bind(delivery_id.as_str()).bind(next)).await?;
     } else {
         plan(&mut transaction, &delivery_id, next, now, now).await?;
     }
@@ -362,82 +393,55 @@ pub(crate) async fn last_deliveries(
     db: &ReadDb,
     webhooks: impl Iterator<Item = WebhookId>,
 ) -> Result<HashMap<WebhookId, Timestamp>, sqlx::Error> {
-    let wanted: Vec<String> = webhooks.map(|id| id.to_string()).collect();
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT webhook_id, last_delivery_at FROM webhook_endpoints
-         WHERE webhook_id IN (SELECT value FROM json_each(?))",
-    )
-    .bind(serde_json::json!(wanted).to_string())
-    .fetch_all(db.readers())
-    .await?;
-    Ok(rows.into_iter().filter_map(|(id, at)| Some((id.parse().ok()?, Timestamp(at)))).collect())
+    let last = sql("SELECT webhook_id, last_delivery_at FROM webhook_endpoints WHERE webhook_id IN LIST($1)");
+    let rows = db.fetch_all(last.bind_list(webhooks.map(|id| id.to_string()).collect())).await?;
+    rows.iter().map(|row| Ok((row.parse("webhook_id")?, Timestamp(row.get("last_delivery_at")?)))).collect()
 }
 
-/// An endpoint is told of nothing more: what still waits for it will not be sent.
-pub(crate) async fn silence_endpoint(
-    transaction: &mut SqliteConnection,
+/// An endpoint is told of nothing more, or of nothing more of one job: what still waits for it will not be sent.
+pub(crate) async fn silence(
+    transaction: &mut Writing,
     endpoint: &str,
+    job: Option<RenderId>,
 ) -> Result<(), sqlx::Error> {
-    for sql in [
+    for text in [
         "DELETE FROM webhook_attempts WHERE status = 'pending' AND delivery_id IN (
-             SELECT delivery_id FROM webhook_deliveries WHERE endpoint = ? AND status = 'pending' AND claim IS NULL)",
-        "UPDATE webhook_deliveries SET status = 'dead' WHERE endpoint = ? AND status = 'pending' AND claim IS NULL",
+             SELECT delivery_id FROM webhook_deliveries WHERE endpoint = $1 AND ($2 IS NULL OR job_id = $2)
+             AND status = 'pending' AND claim IS NULL)",
+        "UPDATE webhook_deliveries SET status = 'dead' WHERE endpoint = $1 AND ($2 IS NULL OR job_id = $2)
+             AND status = 'pending' AND claim IS NULL",
     ] {
-        sqlx::query(sql).bind(endpoint).execute(&mut *transaction).await?;
+        transaction.execute(sql(text).bind(endpoint).bind(job.map(|job| job.to_string()))).await?;
     }
     Ok(())
 }
 
 /// Lists an attempt that will be made at `due`.
 pub(crate) async fn plan(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Writing,
     delivery_id: &str,
     number: u32,
     planned_at: Timestamp,
     due: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
+    let plan = sql(
         "INSERT INTO webhook_attempts (delivery_id, job_id, webhook_id, attempt_number, status, next_retry_at, created_at)
-         SELECT delivery_id, job_id, webhook_id, ?, 'pending', ?, ? FROM webhook_deliveries WHERE delivery_id = ?",
-    )
-    .bind(number)
-    .bind(due.0)
-    .bind(planned_at.0)
-    .bind(delivery_id)
-    .execute(transaction)
-    .await
-    .map(drop)
-}
-
-/// The endpoint wants to hear no more of this job: what still waits for it is dead.
-async fn silence(transaction: &mut SqliteConnection, delivery: &Claimed) -> Result<(), sqlx::Error> {
-    for sql in [
-        "DELETE FROM webhook_attempts WHERE status = 'pending' AND delivery_id IN (
-             SELECT delivery_id FROM webhook_deliveries WHERE job_id = ? AND endpoint = ? AND status = 'pending'
-             AND claim IS NULL)",
-        "UPDATE webhook_deliveries SET status = 'dead' WHERE job_id = ? AND endpoint = ? AND status = 'pending'
-             AND claim IS NULL",
-    ] {
-        let query = sqlx::query(sql).bind(delivery.job_id.to_string()).bind(&delivery.endpoint);
-        query.execute(&mut *transaction).await?;
-    }
-    Ok(())
+         SELECT delivery_id, job_id, webhook_id, $1, 'pending', $2, $3 FROM webhook_deliveries WHERE delivery_id = $4",
+    );
+    transaction.execute(plan.bind(number).bind(due.0).bind(planned_at.0).bind(delivery_id)).await.map(drop)
 }
 
 /// What a job's dropped deliveries leave: their attempts that will not be made, and those that never had one.
-pub(crate) async fn tidy_dropped(
-    transaction: &mut SqliteConnection,
-    job_id: &str,
-) -> Result<(), sqlx::Error> {
-    for sql in [
-        "DELETE FROM webhook_attempts WHERE status = 'pending' AND delivery_id IN (
-             SELECT delivery_id FROM webhook_deliveries WHERE job_id = ? AND status = 'dropped' AND claim IS NULL)",
-        "UPDATE webhook_deliveries SET body = x'' WHERE job_id = ? AND status = 'dropped' AND claim IS NULL",
-        "DELETE FROM webhook_deliveries WHERE job_id = ? AND status = 'dropped' AND claim IS NULL AND attempts = 0",
-    ] {
-        sqlx::query(sql).bind(job_id).execute(&mut *transaction).await?;
-    }
-    Ok(())
+pub(crate) async fn tidy_dropped(transaction: &mut Writing, job_id: &str) -> Result<(), sqlx::Error> {
+    let text = "DELETE FROM webhook_attempts WHERE status = 'pending' AND delivery_id IN (
+             SELECT delivery_id FROM webhook_deliveries WHERE job_id = $1 AND status = 'dropped' AND claim IS NULL)";
+    transaction.execute(sql(text).bind(job_id)).await?;
+    let text =
+        "UPDATE webhook_deliveries SET body = $2 WHERE job_id = $1 AND status = 'dropped' AND claim IS NULL";
+    transaction.execute(sql(text).bind(job_id).bind(Vec::new())).await?;
+    let text = "DELETE FROM webhook_deliveries
+         WHERE job_id = $1 AND status = 'dropped' AND claim IS NULL AND attempts = 0";
+    transaction.execute(sql(text).bind(job_id)).await.map(drop)
 }
 
 /// Removes deliveries that are over and older than `keep`, with their attempts; how many.
@@ -446,22 +450,18 @@ pub(crate) async fn prune(db: &ReadDb, now: Timestamp, keep: Duration) -> Result
     let mut removed = 0;
     loop {
         let mut transaction = db.write().await?;
-        let old: Vec<String> = sqlx::query_scalar(
-            "DELETE FROM webhook_deliveries WHERE delivery_id IN (
-                 SELECT delivery_id FROM webhook_deliveries WHERE status <> 'pending' AND created_at < ?
-                 ORDER BY created_at LIMIT ?) RETURNING delivery_id",
-        )
-        .bind(now.plus_ms(keep_ms.saturating_neg()).0)
-        .bind(PRUNED_AT_A_TIME)
-        .fetch_all(&mut *transaction)
-        .await?;
-        sqlx::query("DELETE FROM webhook_attempts WHERE delivery_id IN (SELECT value FROM json_each(?))")
-            .bind(serde_json::json!(old).to_string())
-            .execute(&mut *transaction)
-            .await?;
+        let oldest = sql("DELETE FROM webhook_deliveries WHERE delivery_id IN (
+                 SELECT delivery_id FROM webhook_deliveries WHERE status <> 'pending' AND created_at < $1
+                 ORDER BY created_at LIMIT $2) RETURNING delivery_id");
+        let oldest = oldest.bind(now.plus_ms(keep_ms.saturating_neg()).0).bind(PRUNED_AT_A_TIME);
+        let rows = transaction.fetch_all(oldest).await?;
+        let old: Vec<String> = rows.iter().map(|row| row.get("delivery_id")).collect::<Result<_, _>>()?;
+        let count = old.len();
+        let attempts = sql("DELETE FROM webhook_attempts WHERE delivery_id IN LIST($1)");
+        transaction.execute(attempts.bind_list(old)).await?;
         transaction.commit().await?;
-        removed += old.len() as u64;
-        if old.len() < PRUNED_AT_A_TIME as usize {
+        removed += count as u64;
+        if count < PRUNED_AT_A_TIME as usize {
             return Ok(removed);
         }
     }
@@ -470,35 +470,32 @@ pub(crate) async fn prune(db: &ReadDb, now: Timestamp, keep: Duration) -> Result
 /// Frees dropped deliveries whose dispatcher died while they were on their way.
 pub(crate) async fn free_lapsed(db: &ReadDb, now: Timestamp) -> Result<(), sqlx::Error> {
     let mut transaction = db.write().await?;
-    let jobs: Vec<String> = sqlx::query_scalar(
-        "UPDATE webhook_deliveries SET claim = NULL, claim_until = NULL
-         WHERE claim IS NOT NULL AND claim_until <= ? AND status = 'dropped' RETURNING job_id",
-    )
-    .bind(now.0)
-    .fetch_all(&mut *transaction)
-    .await?;
-    for job in jobs {
-        tidy_dropped(&mut transaction, &job).await?;
+    let free = sql("UPDATE webhook_deliveries SET claim = NULL, claim_until = NULL
+         WHERE claim IS NOT NULL AND claim_until <= $1 AND status = 'dropped' RETURNING job_id");
+    for row in transaction.fetch_all(free.bind(now.0)).await? {
+        tidy_dropped(&mut transaction, &row.get::<String>("job_id")?).await?;
     }
     transaction.commit().await
 }
 
-fn read(row: &SqliteRow, token: &str) -> Result<Claimed, sqlx::Error> {
-    let decode = |error: events::id::ParseIdError| sqlx::Error::Decode(Box::new(error));
-    let text = |column: &str| row.try_get::<&str, _>(column);
-    let attempts: u32 = row.try_get("attempts")?;
-    let webhook: Option<&str> = row.try_get("webhook_id")?;
+/// The job that a row tells of; one that tells of none has no name of one.
+pub(crate) fn job(row: &Row) -> Result<Option<RenderId>, sqlx::Error> {
+    Ok(if row.get::<String>("job_id")?.is_empty() { None } else { Some(row.parse("job_id")?) })
+}
+
+fn read(row: &Row, token: &str) -> Result<Claimed, sqlx::Error> {
+    let webhook: Option<String> = row.get("webhook_id")?;
     Ok(Claimed {
-        delivery_id: text("delivery_id")?.parse().map_err(decode)?,
-        event_id: text("event_id")?.parse().map_err(decode)?,
-        workspace_id: text("workspace_id")?.parse().map_err(decode)?,
-        job_id: text("job_id")?.parse().map_err(decode)?,
-        webhook: webhook.map(|id| id.parse().map_err(decode)).transpose()?,
-        endpoint: row.try_get("endpoint")?,
-        host: row.try_get("host")?,
-        url: row.try_get("url")?,
-        body: row.try_get("body")?,
-        attempt: attempts.saturating_add(1),
+        delivery_id: row.parse("delivery_id")?,
+        event_id: row.parse("event_id")?,
+        workspace_id: row.parse("workspace_id")?,
+        job_id: job(row)?,
+        webhook: webhook.map(|_own| row.parse("webhook_id")).transpose()?,
+        endpoint: row.get("endpoint")?,
+        host: row.get("host")?,
+        url: row.get("url")?,
+        body: row.get("body")?,
+        attempt: row.count("attempts")?.saturating_add(1),
         claim: token.to_owned(),
     })
 }

@@ -5,6 +5,7 @@ mod artifacts;
 mod deliveries;
 mod history;
 mod lives;
+mod place;
 mod progress;
 mod projections;
 mod receiver;

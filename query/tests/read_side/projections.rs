@@ -12,7 +12,7 @@ use query::documents::Documents;
 use query::projections::ProjectError;
 use query::projections::render_jobs::{self, JobRow, RenderJobs};
 use query::projector::Projector;
-use query::read_db::ReadDb;
+use query::read_db::{ReadDb, sql};
 
 use crate::lives::{Document, Life, cancelled, completed, failed, leased, part_stored, progress};
 use crate::service::{OWNER, Service};
@@ -42,13 +42,15 @@ async fn tell_lives(service: &Service) -> Vec<Life> {
 }
 
 async fn rows(db: &ReadDb) -> Vec<JobRow> {
-    let generation: Vec<i64> =
-        sqlx::query_scalar("SELECT generation FROM projection WHERE name = 'render_jobs' AND live = 1")
-            .fetch_all(db.readers())
-            .await
-            .expect("reads");
-    assert_eq!(generation.len(), 1, "one generation is live");
-    render_jobs::all(db.readers(), generation[0]).await.expect("reads")
+    let live = sql("SELECT generation FROM projection WHERE name = 'render_jobs' AND live = 1");
+    let live = db.fetch_all(live).await.expect("reads");
+    assert_eq!(live.len(), 1, "one generation is live");
+    render_jobs::all(db, live[0].get("generation").expect("a number")).await.expect("reads")
+}
+
+async fn count(db: &ReadDb, text: &'static str) -> i64 {
+    let found = db.fetch_optional(sql(text)).await.expect("reads");
+    found.expect("a row").get("n").expect("a number")
 }
 
 async fn assert_rows_are_folds(service: &Service, lives: &[Life], db: &ReadDb) {
@@ -136,7 +138,8 @@ async fn a_rebuild_beside_the_running_service_equals_the_folds() {
     service.get("/v1/renders").await;
     let before = rows(&db).await;
     let mut spoiling = db.write().await.expect("locks");
-    sqlx::query("UPDATE render_jobs SET metadata = x''").execute(&mut *spoiling).await.expect("spoils them");
+    let spoil = sql("UPDATE render_jobs SET metadata = $1").bind(Vec::new());
+    spoiling.execute(spoil).await.expect("spoils them");
     spoiling.commit().await.expect("commits");
     let mut seen = Vec::new();
     let store = Arc::clone(&service.store) as Arc<dyn EventStore>;
@@ -154,11 +157,11 @@ async fn a_rebuild_beside_the_running_service_equals_the_folds() {
     assert_eq!(answer.json()["status"], "completed", "readers go on reading");
     assert_eq!(rows(&db).await.len(), before.len());
     assert_rows_are_folds(&service, &lives, &db).await;
-    let generations: i64 = sqlx::query_scalar("SELECT COUNT(DISTINCT generation) FROM render_jobs")
-        .fetch_one(db.readers())
-        .await
-        .expect("reads");
-    assert_eq!(generations, 1, "the old rows are gone");
+    assert_eq!(
+        count(&db, "SELECT COUNT(DISTINCT generation) AS n FROM render_jobs").await,
+        1,
+        "the old rows are gone"
+    );
 }
 
 #[tokio::test]
@@ -176,9 +179,6 @@ async fn a_rebuild_cut_short_leaves_the_live_rows_and_nothing_for_the_next_one()
     let store = Arc::clone(&service.store) as Arc<dyn EventStore>;
     query::rebuild(store, Arc::clone(&service.vault), &service.read_db(), |_| ()).await.expect("rebuilds");
     assert_rows_are_folds(&service, &lives, &db).await;
-    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM projection WHERE name = 'render_jobs'")
-        .fetch_one(db.readers())
-        .await
-        .expect("reads");
+    let left = count(&db, "SELECT COUNT(*) AS n FROM projection WHERE name = 'render_jobs'").await;
     assert_eq!(left, 1, "nothing is left of those cut short");
 }

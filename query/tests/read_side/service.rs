@@ -13,6 +13,7 @@ use event_store::documents::{self, WEBHOOK_SECRET, webhook_secret_context};
 use event_store::{ApiKeyRow, Append, EventStore, MemoryStore, SideRow, Vault, WorkspaceKey};
 use events::{KeyId, Sha256, WorkspaceId};
 use outbound::{AllowedNetworks, Outbound};
+use query::read_db::ReadPlace;
 use query::webhooks::{DispatcherConfig, Schedule};
 use query::{QueryConfig, QueryOptions, QueryRole};
 use serde_json::Value;
@@ -24,6 +25,7 @@ use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
 use crate::lives::{Document, Life};
+use crate::place::Place;
 
 /// The secret that test workspaces sign with: `whsec_` and base64 of the bytes 0 to 31.
 pub(crate) const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -34,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) vault: Arc<Vault>,
     pub(crate) storage: LocalStorage,
     pub(crate) directory: tempfile::TempDir,
+    place: Place,
     pub(crate) key: WorkspaceKey,
     running: Option<Running>,
 }
@@ -91,7 +94,7 @@ impl Service {
             }));
         }
         store.append(Append { rows, ..Append::default() }).await.expect("to put them");
-        Service { store, vault, storage, directory, key, running: None }
+        Service { store, vault, storage, directory, place: Place::new().await, key, running: None }
     }
 
     /// The same, running.
@@ -120,7 +123,7 @@ impl Service {
         };
         let role = QueryRole::open_with(config, options).await.expect("opens");
         let router = api::with_conventions(
-            role.endpoints().into_router(),
+            role.endpoints().and(role.health_endpoints()).into_router(),
             || "request".to_owned(),
             &api::ServiceLimits::default(),
         );
@@ -152,8 +155,8 @@ impl Service {
         running.task.await.expect("it ends by itself");
     }
 
-    pub(crate) fn read_db(&self) -> std::path::PathBuf {
-        self.directory.path().join("read.db")
+    pub(crate) fn read_db(&self) -> ReadPlace {
+        self.place.read_db()
     }
 
     pub(crate) fn router(&self) -> Router {

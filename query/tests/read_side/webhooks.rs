@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use query::read_db::ReadDb;
+use query::read_db::{ReadDb, Row, sql};
 use query::webhooks::{DispatcherConfig, Schedule};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -44,17 +44,21 @@ pub(crate) fn body(received: &Received) -> Value {
 /// `(status, attempts)` of each delivery, oldest first.
 pub(crate) async fn deliveries(service: &Service) -> Vec<(String, i64)> {
     let db = ReadDb::open(&service.read_db()).await.expect("opens");
-    let rows = sqlx::query_as("SELECT status, attempts FROM webhook_deliveries ORDER BY sequence");
-    rows.fetch_all(db.readers()).await.expect("reads")
+    let rows = db.fetch_all(sql("SELECT status, attempts FROM webhook_deliveries ORDER BY sequence")).await;
+    db.close().await;
+    let read = |row: &Row| Ok::<_, sqlx::Error>((row.get("status")?, row.get("attempts")?));
+    rows.expect("reads").iter().map(read).collect::<Result<_, _>>().expect("columns")
 }
 
 /// `(status, status_code)` of each attempt, oldest first.
 async fn attempts(service: &Service) -> Vec<(String, Option<i64>)> {
     let db = ReadDb::open(&service.read_db()).await.expect("opens");
-    let rows = sqlx::query_as(
-        "SELECT status, status_code FROM webhook_attempts WHERE status <> 'pending' ORDER BY attempted_at",
-    );
-    rows.fetch_all(db.readers()).await.expect("reads")
+    let made =
+        "SELECT status, status_code FROM webhook_attempts WHERE status <> 'pending' ORDER BY attempted_at";
+    let rows = db.fetch_all(sql(made)).await;
+    db.close().await;
+    let read = |row: &Row| Ok::<_, sqlx::Error>((row.get("status")?, row.get("status_code")?));
+    rows.expect("reads").iter().map(read).collect::<Result<_, _>>().expect("columns")
 }
 
 /// Waits until the deliveries are as expected.

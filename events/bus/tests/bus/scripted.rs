@@ -78,6 +78,7 @@ pub(crate) fn heartbeat(token: u64) -> Heartbeat {
         render: RenderId::new(1),
         slot: Slot::Part(3),
         token: Token(StreamVersion(token)),
+        engine: Fingerprint("lavapipe".to_owned()),
         units: 17,
         frames: 5,
         stage: ProgressStage::Compositing,

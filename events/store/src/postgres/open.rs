@@ -9,14 +9,29 @@ use thiserror::Error;
 
 use super::prompt::send_at_once;
 
-/// Every version of the schema, oldest first. A released entry never changes; a new version is a new entry.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+/// The log's tables.
+const SCHEMA: PostgresSchema = PostgresSchema {
+    what: "the event log",
+    versions: "framelane_schema",
+    migrations: &[include_str!("schema.sql"), include_str!("schema_2.sql")],
+};
 
 /// The advisory lock that nodes take in turns to change the schema: `framelan`, as a number.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"framelan");
 
 /// Older servers compute instants as floats and lack what the queries use.
 const OLDEST_SERVER: i32 = 150_000;
+
+/// Tables of one purpose in a database: the log's are one set, the read models' another.
+#[derive(Debug, Clone, Copy)]
+pub struct PostgresSchema {
+    /// What messages call it: `the event log`.
+    pub what: &'static str,
+    /// The table that notes the versions it has been through.
+    pub versions: &'static str,
+    /// Every version, oldest first. A released entry never changes; a new version is a new entry.
+    pub migrations: &'static [&'static str],
+}
 
 /// Connections of one process that read.
 const READERS: u32 = 8;
@@ -83,10 +98,10 @@ pub enum OpenPostgresError {
         place: String,
     },
     /// The database was written by a newer release.
-    #[error(
-        "could not open the event log: {place} has schema version {found}, this release knows {known} at most"
-    )]
+    #[error("could not open {what}: {place} has schema version {found}, this release knows {known} at most")]
     Newer {
+        /// Which tables.
+        what: &'static str,
         /// Which database.
         place: String,
         /// Its version.
@@ -127,7 +142,8 @@ impl PostgresOptions {
     }
 
     /// What lies between us and the server.
-    pub(super) fn route(&self) -> Route {
+    #[must_use]
+    pub fn route(&self) -> Route {
         self.route
     }
 
@@ -150,20 +166,35 @@ impl PostgresOptions {
         let patience = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
         let connecting = tokio::time::timeout(CONNECT_PATIENCE, self.connect.connect());
         let connection = connecting.await.map_err(|_elapsed| patience())??;
-        if self.connect.get_socket().is_none()
-            && let Err(error) = send_at_once(self.connect.get_port())
-        {
-            tracing::warn!(%error, "connections to the database may wait before they send: appends are slow");
-        }
+        self.send_at_once();
         Ok(connection)
     }
 
     /// The connections that read; made when they are needed.
     pub(super) fn readers(&self) -> PgPool {
+        self.pool(READERS)
+    }
+
+    /// At most `connections`, made when they are needed.
+    fn pool(&self, connections: u32) -> PgPool {
+        let options = self.clone();
         PgPoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(connections)
             .acquire_timeout(CONNECT_PATIENCE)
+            .after_connect(move |_connection, _about| {
+                options.send_at_once();
+                Box::pin(async { Ok(()) })
+            })
             .connect_lazy_with(self.connect.clone())
+    }
+
+    /// See [`send_at_once`].
+    fn send_at_once(&self) {
+        if self.connect.get_socket().is_none()
+            && let Err(error) = send_at_once(self.connect.get_port())
+        {
+            tracing::warn!(%error, "connections to the database may wait before they send: it is slow to answer");
+        }
     }
 
     /// One connection that hears notifications.
@@ -177,8 +208,27 @@ impl PostgresOptions {
 pub(super) async fn writer(options: &PostgresOptions) -> Result<PgConnection, OpenPostgresError> {
     let mut connection = options.connect().await.map_err(options.failed("connecting"))?;
     check_server(&mut connection, options).await?;
-    migrate(&mut connection, options).await?;
+    SCHEMA.migrate(&mut connection, options).await?;
     Ok(connection)
+}
+
+impl PostgresSchema {
+    /// Makes sure that the server is good enough, brings the tables up to date, and returns a pool of at most `connections`.
+    ///
+    /// # Errors
+    /// See [`OpenPostgresError`].
+    pub async fn open(
+        &self,
+        options: &PostgresOptions,
+        connections: u32,
+    ) -> Result<PgPool, OpenPostgresError> {
+        let mut connection = options.connect().await.map_err(options.failed("connecting"))?;
+        check_server(&mut connection, options).await?;
+        self.migrate(&mut connection, options).await?;
+        // Only a polite goodbye.
+        drop(connection.close().await);
+        Ok(options.pool(connections))
+    }
 }
 
 async fn check_server(
@@ -216,32 +266,42 @@ async fn check_server(
     Ok(())
 }
 
-/// Runs the versions that the database has not been through, all in one transaction.
-async fn migrate(connection: &mut PgConnection, options: &PostgresOptions) -> Result<(), OpenPostgresError> {
-    let mut transaction = connection.begin().await.map_err(options.failed("beginning to migrate"))?;
-    // Nodes that start at once take turns; the lock ends with the transaction.
-    let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
-    run(&mut transaction, lock).await.map_err(options.failed("waiting to migrate"))?;
-    let table = "CREATE TABLE IF NOT EXISTS framelane_schema (version INTEGER PRIMARY KEY, since TIMESTAMPTZ NOT NULL)";
-    run(&mut transaction, table.to_owned()).await.map_err(options.failed("changing its schema"))?;
-    let found = sqlx::raw_sql("SELECT coalesce(max(version), 0)::bigint FROM framelane_schema")
-        .fetch_one(&mut *transaction)
-        .await
-        .and_then(|row| sqlx::Row::try_get::<i64, _>(&row, 0))
-        .map_err(options.failed("reading its schema version"))?;
-    let done = usize::try_from(found).unwrap_or(usize::MAX);
-    if done > MIGRATIONS.len() {
-        let place = options.place();
-        return Err(OpenPostgresError::Newer { place, found, known: MIGRATIONS.len() });
-    }
-    for (version, migration) in (1..).zip(MIGRATIONS).skip(done) {
-        run(&mut transaction, (*migration).to_owned())
+impl PostgresSchema {
+    /// Runs the versions that the database has not been through, all in one transaction.
+    async fn migrate(
+        &self,
+        connection: &mut PgConnection,
+        options: &PostgresOptions,
+    ) -> Result<(), OpenPostgresError> {
+        let PostgresSchema { what, versions, migrations } = *self;
+        let mut transaction = connection.begin().await.map_err(options.failed("beginning to migrate"))?;
+        // Nodes that start at once take turns; the lock ends with the transaction.
+        let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+        run(&mut transaction, lock).await.map_err(options.failed("waiting to migrate"))?;
+        let table = format!(
+            "CREATE TABLE IF NOT EXISTS {versions} (version INTEGER PRIMARY KEY, since TIMESTAMPTZ NOT NULL)"
+        );
+        run(&mut transaction, table).await.map_err(options.failed("changing its schema"))?;
+        let newest = format!("SELECT coalesce(max(version), 0)::bigint FROM {versions}");
+        let found = sqlx::raw_sql(sqlx::AssertSqlSafe(newest))
+            .fetch_one(&mut *transaction)
             .await
-            .map_err(options.failed("changing its schema"))?;
-        let note = format!("INSERT INTO framelane_schema VALUES ({version}, clock_timestamp())");
-        run(&mut transaction, note).await.map_err(options.failed("noting its schema version"))?;
+            .and_then(|row| sqlx::Row::try_get::<i64, _>(&row, 0))
+            .map_err(options.failed("reading its schema version"))?;
+        let done = usize::try_from(found).unwrap_or(usize::MAX);
+        if done > migrations.len() {
+            let place = options.place();
+            return Err(OpenPostgresError::Newer { what, place, found, known: migrations.len() });
+        }
+        for (version, migration) in (1..).zip(migrations).skip(done) {
+            run(&mut transaction, (*migration).to_owned())
+                .await
+                .map_err(options.failed("changing its schema"))?;
+            let note = format!("INSERT INTO {versions} VALUES ({version}, clock_timestamp())");
+            run(&mut transaction, note).await.map_err(options.failed("noting its schema version"))?;
+        }
+        transaction.commit().await.map_err(options.failed("changing its schema"))
     }
-    transaction.commit().await.map_err(options.failed("changing its schema"))
 }
 
 /// Runs statements of our own as plain text.

@@ -12,6 +12,7 @@ use crate::server::{Database, Pooler};
 mod appends;
 mod following;
 mod leases;
+mod nodes;
 mod queue;
 mod tables;
 
@@ -160,6 +161,9 @@ port_tests! {
         a_new_lease_replaces_the_slots_older_one,
         all_leases_end_at_once,
         an_expiry_is_accepted_only_after_the_end;
+    nodes:
+        a_duty_is_one_nodes_until_it_ends_or_is_given_back,
+        an_engine_that_was_heard_of_is_known_to_all;
     queue:
         work_is_due_by_priority_and_then_by_age,
         no_workspace_fills_the_page,

@@ -1,0 +1,130 @@
+//! Requests that this process does not answer are passed on to one that does, so that clients need one address whatever the
+//! processes do.
+//!
+//! Promises: the request arrives as it was sent and the answer comes back as it was given, both streamed; a request that
+//! may have arrived is never sent twice. Must not know: what requests mean, who sends them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use api::{ApiError, Endpoints, RequestId};
+use axum::Extension;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::{IntoResponse as _, Response};
+use outbound::{BuildError, operators_client};
+
+/// Headers that hold between two neighbours only (RFC 9110 7.6.1), and those that the client makes itself.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::HOST,
+];
+
+/// What we are called in `Via` (RFC 9110 7.6.3): a request that bears it already goes in circles.
+const VIA: &str = "1.1 framelane";
+
+/// Where requests go that are not answered here.
+#[derive(Debug, Clone)]
+pub(crate) struct Forward {
+    client: reqwest::Client,
+    /// `http://host:port`, without a slash at the end; empty: nowhere.
+    targets: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Forward {
+    /// To these processes in turn.
+    ///
+    /// # Errors
+    /// Where the system has no root certificates.
+    pub(crate) fn new(targets: &[String]) -> Result<Forward, BuildError> {
+        let targets = targets.iter().map(|target| target.trim_end_matches('/').to_owned()).collect();
+        Ok(Forward { client: operators_client()?, targets, turn: Arc::default() })
+    }
+
+    /// `endpoints`, answered elsewhere.
+    pub(crate) fn endpoints(self, endpoints: Endpoints) -> Endpoints {
+        endpoints.answered_by(pass_on, self)
+    }
+
+    async fn send(&self, request: Request) -> Result<reqwest::Response, ApiError> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let headers = passed(&parts.headers);
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        // A body can be sent once; without one the next process is asked where one is not there.
+        let mut body = (!body.is_end_stream()).then_some(body);
+        let tries = if body.is_some() { 1 } else { self.targets.len() };
+        let mut refused = None;
+        for turn in (first..).take(tries) {
+            let Some(target) = self.targets.get(turn % self.targets.len().max(1)) else { break };
+            let mut passing =
+                self.client.request(parts.method.clone(), format!("{target}{path}")).headers(headers.clone());
+            if let Some(body) = body.take() {
+                passing = passing.body(reqwest::Body::wrap_stream(body.into_data_stream()));
+            }
+            match passing.send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.is_connect() => {
+                    tracing::warn!(target, %error, "a process that requests are passed on to is not there");
+                    refused = Some(error);
+                }
+                Err(error) => return Err(ApiError::unavailable(&error)),
+            }
+        }
+        Err(match refused {
+            Some(error) => ApiError::unavailable(&error),
+            None => ApiError::misdirected(),
+        })
+    }
+}
+
+async fn pass_on(
+    State(forward): State<Forward>,
+    id: Option<Extension<RequestId>>,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    let circles = request.headers().get_all(header::VIA).iter().any(|via| via == VIA);
+    if circles {
+        tracing::error!(
+            path = request.uri().path(),
+            "a request goes in circles: --forward-to leads back here"
+        );
+        return Err(ApiError::misdirected());
+    }
+    request.headers_mut().append(header::VIA, HeaderValue::from_static(VIA));
+    if let Some(Extension(RequestId(id))) = id
+        && let Ok(id) = HeaderValue::from_str(&id)
+    {
+        request.headers_mut().insert(api::REQUEST_ID, id);
+    }
+    let is_head = request.method() == Method::HEAD;
+    let answer = forward.send(request).await?;
+    let (status, headers) = (answer.status(), passed(answer.headers()));
+    let body = if is_head { Body::empty() } else { Body::from_stream(answer.bytes_stream()) };
+    Ok((status, headers, body).into_response())
+}
+
+/// The headers that are for whoever is at the other end.
+fn passed(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = headers.clone();
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        passed.remove(name);
+    }
+    passed
+}
