@@ -27,7 +27,7 @@ if [ -n "$$missing" ]; then \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: help setup setup-test build demo test cluster bench bench-load lint format clean
+.PHONY: help setup setup-test build demo test soak cluster bench bench-load lint format clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ test: setup-test ## Run every test
 	@cargo build --locked --workspace --all-targets
 	@cargo nextest run --locked --workspace
 	@cargo test --locked --workspace --doc --quiet
+
+soak: setup-test build ## The tests of endurance in full, with their figures (two hours; nothing else should run meanwhile)
+	@FRAMELANE_SOAK=1 cargo nextest run --locked --profile soak --package framelane --package command
 
 cluster: setup-test build ## Start the service on several processes here: PostgreSQL, NATS, its face, two workers
 	@python3 tests/cluster.py

@@ -20,20 +20,38 @@ mod cluster;
 mod contract;
 #[path = "service/crash.rs"]
 mod crash;
+#[path = "service/deliveries.rs"]
+mod deliveries;
 #[path = "service/determinism.rs"]
 mod determinism;
 #[path = "service/faults.rs"]
 mod faults;
+#[path = "service/fencing.rs"]
+mod fencing;
 #[path = "service/fidelity.rs"]
 mod fidelity;
 #[path = "service/first_light.rs"]
 mod first_light;
+#[path = "service/history.rs"]
+mod history;
+#[path = "service/house.rs"]
+mod house;
 #[path = "service/isolation.rs"]
 mod isolation;
+#[path = "service/jobs.rs"]
+mod jobs;
+#[path = "service/kills.rs"]
+mod kills;
 #[path = "service/limits.rs"]
 mod limits;
+#[path = "service/no_op.rs"]
+mod no_op;
 #[path = "service/operator.rs"]
 mod operator;
+#[path = "service/outage.rs"]
+mod outage;
+#[path = "service/scale.rs"]
+mod scale;
 #[path = "service/secrets.rs"]
 mod secrets;
 #[path = "service/sync.rs"]

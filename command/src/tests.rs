@@ -1,6 +1,7 @@
 //! The write side through its two doors, HTTP and the workers' bus, in a world with a clock of its own.
 
 mod cancelling;
+mod fairness;
 mod idempotency;
 mod limits;
 mod mutated;

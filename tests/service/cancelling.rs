@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
+use crate::scale::figure;
 use crate::support::{Service, System, small};
 
 /// The longest a worker may take to stop. It takes a tenth of that on an idle machine; this one is not.
@@ -119,7 +120,8 @@ async fn a_cancelled_job_is_left_at_once_whatever_was_being_done() {
     }
     sleep(Duration::from_millis(200)).await;
     measured.push(("mixing", cancel(service, &id).await));
-    eprintln!("stopped after: {measured:?}");
+    let longest = measured.iter().map(|(_, took)| *took).max().unwrap();
+    figure(&format!("a worker's stop after a cancellation {measured:?}"), format!("{longest:?}"), "250 ms");
 }
 
 #[tokio::test]

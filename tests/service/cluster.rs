@@ -9,20 +9,21 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::postgres::Database;
+use crate::scale::{figure, is_soak};
 use crate::support::{Outside, Service, ffmpeg, get_url, small};
 
 /// How long a lease lasts here without a heartbeat.
 const TTL_MS: u64 = 1000;
 
 /// A NATS server on a port of its own, gone with the test.
-struct Nats {
+pub(crate) struct Nats {
     child: Child,
     folder: tempfile::TempDir,
     port: u16,
 }
 
 impl Nats {
-    async fn start() -> Nats {
+    pub(crate) async fn start() -> Nats {
         let folder = tempfile::tempdir().unwrap();
         let child = Nats::spawn(folder.path(), "-1");
         let port = Nats::port_of(folder.path(), child.id()).await;
@@ -56,16 +57,16 @@ impl Nats {
         }
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
     }
 
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.child = Nats::spawn(self.folder.path(), &self.port.to_string());
         Nats::port_of(self.folder.path(), self.child.id()).await;
     }
@@ -78,48 +79,66 @@ impl Drop for Nats {
 }
 
 /// One face and some workers. What is listed first is dropped first: the processes before their servers.
-struct Cluster {
-    face: Service,
-    workers: Vec<Service>,
+pub(crate) struct Cluster {
+    pub(crate) face: Service,
+    pub(crate) workers: Vec<Service>,
     nats: Nats,
-    outside: Outside,
-    folder: tempfile::TempDir,
-    _database: Database,
+    pub(crate) outside: Outside,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) database: Database,
 }
 
 impl Cluster {
     async fn start(workers: usize) -> Cluster {
+        let mut cluster = Cluster::without_workers(TTL_MS).await;
+        for _ in 0..workers {
+            cluster.add_worker(&["--slots", "1"]).await;
+        }
+        cluster
+    }
+
+    /// The face alone, whose leases last so long without a heartbeat.
+    pub(crate) async fn without_workers(ttl_ms: u64) -> Cluster {
         let (nats, database) = (Nats::start().await, Database::create().await);
         let folder = tempfile::tempdir().unwrap();
         ffmpeg(CLIP, &folder.path().join("clip.mp4"));
         let outside = Outside::start(folder.path().to_owned()).await;
         let objects = folder.path().join("objects").to_str().unwrap().to_owned();
-        let (address, database_url, ttl) = (nats.address(), database.address(), TTL_MS.to_string());
+        let (address, database_url, ttl) = (nats.address(), database.address(), ttl_ms.to_string());
         let meeting = ["--nats-url", &address, "--objects", &objects];
         let roles = ["--roles", "command,query,projector,webhooks", "--lease-ttl-ms", &ttl];
         let options = [&meeting[..], &roles, &["--database-url", &database_url]].concat();
         let face = Service::start(&folder.path().join("face"), &options).await;
-        let mut started = Vec::new();
-        for number in 0..workers {
-            let options = [&meeting[..], &["--roles", "worker", "--slots", "1"]].concat();
-            started.push(Service::start(&folder.path().join(format!("worker{number}")), &options).await);
-        }
-        Cluster { face, workers: started, nats, outside, folder, _database: database }
+        Cluster { face, workers: Vec::new(), nats, outside, folder, database }
     }
 
-    fn film(&self) -> Value {
+    /// One worker more.
+    pub(crate) async fn add_worker(&mut self, options: &[&str]) {
+        let objects = self.folder.path().join("objects").to_str().unwrap().to_owned();
+        let address = self.nats.address();
+        let meeting = ["--roles", "worker", "--nats-url", &address, "--objects", &objects];
+        let place = self.folder.path().join(format!("worker{}", self.workers.len()));
+        self.workers.push(Service::start(&place, &[&meeting[..], options].concat()).await);
+    }
+
+    pub(crate) fn film(&self) -> Value {
         film(&self.outside)
     }
 
     /// The digest of the film that one process makes of the same.
-    async fn alone(&self) -> String {
+    pub(crate) async fn alone(&self) -> String {
+        self.alone_makes(&self.film()).await
+    }
+
+    /// The digest of what one process makes of a composition.
+    pub(crate) async fn alone_makes(&self, composition: &Value) -> String {
         let service = Service::start(&self.folder.path().join("alone"), &["--slots", "2"]).await;
-        let (job, _) = service.film(&service.submit(&self.film()).await).await;
+        let (job, _) = service.film(&service.submit(composition).await).await;
         job["output"]["sha256"].as_str().unwrap().to_owned()
     }
 
     /// Waits until the job's history has so many events of a type.
-    async fn until(&self, id: &str, event_type: &str, count: usize) {
+    pub(crate) async fn until(&self, id: &str, event_type: &str, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(120);
         while of_type(&self.face.events(id).await, event_type) < count {
             assert!(Instant::now() < deadline, "{event_type} does not come {count} times");
@@ -128,7 +147,7 @@ impl Cluster {
     }
 
     /// Whatever happened: the film is this one, made of parts that were stored once each, and the job ended once.
-    async fn ends_with(&self, id: &str, sha256: &str, what: &str) {
+    pub(crate) async fn ends_with(&self, id: &str, sha256: &str, what: &str) {
         let (job, _) = self.face.film(id).await;
         assert_eq!(job["output"]["sha256"], sha256, "{what}: {job}");
         let events = self.face.events(id).await;
@@ -145,6 +164,8 @@ impl Cluster {
 
 const CLIP: &str = "-f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=440 -t 24 -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p -c:a aac";
 
+const LONG_CLIP: &str = "-f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=440 -t 120 -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p -c:a aac";
+
 /// Six parts and a sound.
 fn film(outside: &Outside) -> Value {
     let clip =
@@ -157,7 +178,7 @@ fn of_type(events: &[Value], event_type: &str) -> usize {
     events.iter().filter(|event| event["type"] == event_type).count()
 }
 
-async fn frames_of(worker: &Service) -> f64 {
+pub(crate) async fn frames_of(worker: &Service) -> f64 {
     let text = get_url(format!("{}/metrics", worker.address)).await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("framelane_frames_total "));
     line.unwrap().parse().unwrap()
@@ -165,12 +186,46 @@ async fn frames_of(worker: &Service) -> f64 {
 
 #[tokio::test]
 async fn workers_elsewhere_make_the_film_that_one_process_makes() {
-    let cluster = Cluster::start(2).await;
+    let mut cluster = Cluster::start(2).await;
     let alone = cluster.alone().await;
     let id = cluster.face.submit(&cluster.film()).await;
     cluster.ends_with(&id, &alone, "two workers").await;
     for worker in &cluster.workers {
         assert!(frames_of(worker).await > 0.0, "each of them had a part in it");
+    }
+    if is_soak() {
+        cluster.workers.clear();
+        compare_crowds(cluster).await;
+    }
+}
+
+/// One long render by one process with as many slots as there are cores, then by one, two and four with one slot each
+/// (the first of them with all slots, as it is the measure).
+async fn compare_crowds(mut cluster: Cluster) {
+    let cores = std::thread::available_parallelism().unwrap().to_string();
+    ffmpeg(LONG_CLIP, &cluster.folder.path().join("clip.mp4"));
+    let clip = json!({ "type": "video", "source_url": cluster.outside.media("clip.mp4"), "out_point": 120, "blur": 4 });
+    let long = small(120.0, json!([clip]));
+    let mut measured: Vec<(String, Duration, Value)> = Vec::new();
+    for (crowd, slots) in [(1, cores.as_str()), (1, "1"), (2, "1"), (4, "1")] {
+        cluster.workers.clear();
+        for _ in 0..crowd {
+            cluster.add_worker(&["--slots", slots]).await;
+        }
+        let begun = Instant::now();
+        let job = cluster.face.finished(&cluster.face.submit(&long).await).await;
+        assert_eq!(job["status"], "completed", "{job}");
+        measured.push((format!("{crowd} × {slots} slots"), begun.elapsed(), job["output"]["sha256"].clone()));
+    }
+    let (_, alone, sha256) = &measured[0];
+    for (crowd, wall, made) in &measured {
+        assert_eq!(made, sha256, "{crowd}: one film");
+        let ratio = wall.as_secs_f64() / alone.as_secs_f64();
+        figure(
+            &format!("one long render, {crowd}"),
+            format!("{wall:?}, {ratio:.2}×"),
+            "1.1× with every core at work",
+        );
     }
 }
 

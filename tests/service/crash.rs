@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::scale::times;
 use crate::support::{System, small};
 
 /// How often the service is killed, each time at another moment of a render. `FRAMELANE_TEST_KILLS` asks for more.
@@ -15,7 +16,7 @@ async fn a_job_survives_the_death_of_the_service_at_any_moment() {
     let clip = "-f lavfi -i testsrc2=size=320x180:rate=30:duration=20 -f lavfi -i sine=330:d=20 -c:v libx264 -preset veryfast -pix_fmt yuv420p -c:a aac";
     let mut system = System::start(&[("clip.mp4", clip)], &["--lease-ttl-ms", "1500"]).await;
     let mut digest: Option<Value> = None;
-    let kills = std::env::var("FRAMELANE_TEST_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let kills = times("FRAMELANE_TEST_KILLS", KILLS, 200);
     for round in 0..kills {
         let mut composition = small(
             20.0,

@@ -141,7 +141,7 @@ impl Service {
             .unwrap();
         let mut child = Process(child);
         let address = format!("http://127.0.0.1:{port}");
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(answer) = get_url(format!("{address}/readyz")).await
                 && answer.status().is_success()
@@ -151,7 +151,7 @@ impl Service {
             let ended = child.0.try_wait().unwrap();
             assert!(ended.is_none(), "the service ended with {ended:?}: {}", Service::log_of(folder));
             assert!(Instant::now() < deadline, "the service is not ready: {}", Service::log_of(folder));
-            sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
