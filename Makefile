@@ -57,7 +57,7 @@ test: setup-test ## Run every test
 	@cargo test --locked --workspace --doc --quiet
 
 soak: setup-test build ## The tests of endurance in full, with their figures (two hours; nothing else should run meanwhile)
-	@FRAMELANE_SOAK=1 cargo nextest run --locked --profile soak --package framelane --package command
+	@FRAMELANE_SOAK=1 cargo nextest run --locked --profile soak --workspace
 
 cluster: setup-test build ## Start the service on several processes here: PostgreSQL, NATS, its face, two workers
 	@python3 tests/cluster.py

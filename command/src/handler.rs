@@ -2,7 +2,8 @@
 //!
 //! Promises: a version conflict is never an answer (load what is new, decide again); the side rows that follow from the
 //! events are in the same transaction. Folded states are kept, so that a render of thousands of events is not read anew
-//! for each of its parts; a kept state is only ever a head start, because what came after it is read each time.
+//! for each of its parts; a kept state is only ever a head start: events decided on it are appended at its version or not
+//! at all, and nothing else is answered from it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -154,18 +155,24 @@ where
         along: Along,
         ask: impl Fn(&A) -> A::Command + Send + Sync,
     ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let mut head_start = Some(self.kept(stream).unwrap_or_default());
         loop {
-            let folded = self.load(stream).await?;
-            if let (Some(owner), Some(caller)) = (folded.workspace(), origin.workspace)
-                && owner != caller
-            {
-                return Err(ExecuteError::Foreign);
+            let (folded, may_be_old) = match head_start.take() {
+                Some(kept) => (kept, true),
+                None => (self.load(stream).await?, false),
+            };
+            let workspace = folded.workspace().or(origin.workspace);
+            let decided = decide(&folded, origin, &ask);
+            let will_append = workspace.is_some() && decided.as_ref().is_ok_and(|events| !events.is_empty());
+            // Only an append proves that an old state is not too old.
+            if may_be_old && !will_append {
+                continue;
             }
-            let events = folded.state.decide(ask(&folded.state)).map_err(ExecuteError::Rejected)?;
+            let events = decided?;
             if events.is_empty() {
                 return Ok(Executed { after: folded, recorded: Vec::new(), rows: Vec::new() });
             }
-            let workspace = folded.workspace().or(origin.workspace).ok_or(ExecuteError::Foreign)?;
+            let workspace = workspace.ok_or(ExecuteError::Foreign)?;
             let place = Place { stream: stream.clone(), workspace, after: folded.version };
             let rows = folded.state.rows(&place, &events);
             let append = Append {
@@ -189,6 +196,14 @@ where
                 Err(AppendError::IdempotencyKeyTaken) => return Err(ExecuteError::KeyTaken),
                 Err(AppendError::Store(error)) => return Err(error.into()),
             }
+        }
+    }
+
+    /// The state of a stream as far as this process knows it, for what never changes.
+    pub(crate) async fn known(&self, stream: &StreamId) -> Result<Arc<Folded<A>>, LoadError> {
+        match self.kept(stream) {
+            Some(kept) => Ok(kept),
+            None => self.load(stream).await,
         }
     }
 
@@ -262,6 +277,23 @@ where
         *used = now;
         Some(Arc::clone(folded))
     }
+}
+
+/// What the command makes happen to a stream in this state.
+fn decide<A: Logged>(
+    folded: &Folded<A>,
+    origin: &Origin,
+    ask: impl Fn(&A) -> A::Command,
+) -> Result<Vec<A::Event>, ExecuteError<A::Rejection>>
+where
+    A::Rejection: 'static,
+{
+    if let (Some(owner), Some(caller)) = (folded.workspace(), origin.workspace)
+        && owner != caller
+    {
+        return Err(ExecuteError::Foreign);
+    }
+    folded.state.decide(ask(&folded.state)).map_err(ExecuteError::Rejected)
 }
 
 impl<A: Logged> Kept<A> {

@@ -47,6 +47,11 @@ impl Renders {
         Ok(executed)
     }
 
+    /// See [`Handler::known`].
+    pub(crate) async fn known(&self, render: RenderId) -> Result<Arc<Folded<Render>>, LoadError> {
+        self.handler.known(&StreamId::from(render)).await
+    }
+
     /// The state of a render now.
     pub(crate) async fn load(&self, render: RenderId) -> Result<Arc<Folded<Render>>, LoadError> {
         self.handler.load(&StreamId::from(render)).await

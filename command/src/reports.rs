@@ -23,8 +23,9 @@ use crate::space::Floor;
 use crate::turns::{Room, Turns};
 use crate::world::World;
 
-/// Due rows that one claim looks at, in all and of one workspace: enough to find rows of this engine among another's.
-const LOOK_AT: (u32, u32) = (1024, 128);
+/// Due rows that one claim looks at, in all and of one workspace: first a few, among which there nearly always is one to
+/// grant, then enough to find rows of this engine among another's.
+const LOOKS: [(u32, u32); 2] = [(1024, 16), (1024, 128)];
 
 /// The longest message of a fault that is kept: the log is no place for a decoder's whole output.
 const FAULT_CHARS_MAX: usize = 2_000;
@@ -80,7 +81,22 @@ impl Reports {
         if self.floor.check().is_err() {
             return Ok(None);
         }
-        let due = self.store.due_work(LOOK_AT.0, LOOK_AT.1).await?;
+        for (limit, per_workspace) in LOOKS {
+            let due = self.store.due_work(limit, per_workspace).await?;
+            let is_all = due.len() < per_workspace as usize;
+            let granted = self.grant_one_of(due, claim).await?;
+            if granted.is_some() || is_all {
+                return Ok(granted);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn grant_one_of(
+        &self,
+        due: Vec<QueueRow>,
+        claim: &Claim,
+    ) -> Result<Option<WorkOrder>, RenderError> {
         let begins = due.iter().any(|it| !it.row.begun);
         let loads = if begins { self.store.loads().await? } else { Vec::new() };
         let room = Room::new(self.concurrency, loads);
@@ -108,7 +124,7 @@ impl Reports {
     ) -> Result<Option<WorkOrder>, RenderError> {
         let (render, slot, workspace) = (row.row.render, row.row.slot, row.row.workspace);
         // The document first: a lease on a render that nobody can read would only have to be ended again.
-        let Some(digest) = self.renders.load(render).await?.state.facts().map(|facts| facts.document) else {
+        let Some(digest) = self.renders.known(render).await?.state.facts().map(|facts| facts.document) else {
             return Ok(None);
         };
         let document = match read_document(self.store.as_ref(), &self.vault, workspace, digest).await {

@@ -1,7 +1,7 @@
 //! Webhooks at pace and under fire: how many are delivered a second with their attempts noted, what one dead endpoint does
 //! to the others, and a sender that is killed again and again before a receiver that fails.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,8 +68,8 @@ impl Receiver {
     }
 
     /// Everything that was told of each job, by delivery, in order.
-    fn by_job(&self) -> HashMap<String, HashMap<String, Vec<Arrival>>> {
-        let mut jobs: HashMap<String, HashMap<String, Vec<Arrival>>> = HashMap::new();
+    fn by_job(&self) -> BTreeMap<String, BTreeMap<String, Vec<Arrival>>> {
+        let mut jobs: BTreeMap<String, BTreeMap<String, Vec<Arrival>>> = BTreeMap::new();
         for arrival in self.arrivals() {
             let told = jobs.entry(arrival.job.clone()).or_default();
             told.entry(arrival.id.clone()).or_default().push(arrival);

@@ -16,7 +16,7 @@ use crate::support::{client, small};
 /// Clients at once, each with one job at a time.
 const CLIENTS: u64 = 64;
 /// Slots of the worker; each is a thread for a moment.
-const SLOTS: usize = 8;
+const SLOTS: usize = 16;
 /// Events of a job at least: submitted, queued, three leases, planned, stored, completed.
 const EVENTS_MIN: usize = 8;
 

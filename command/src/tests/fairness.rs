@@ -1,4 +1,4 @@
-//! A workspace with ten jobs beside one with ten thousand: how long the small one waits. The clock is the test's, so the
+//! A workspace with ten jobs beside one with thousands: how long the small one waits. The clock is the test's, so the
 //! figures are the same on every machine.
 
 use std::collections::BTreeMap;
@@ -15,8 +15,7 @@ use crate::create_workspace;
 const SLOTS: usize = 4;
 /// How long one lease works, milliseconds: at least, and how much more at most.
 const WORK_MS: (i64, i64) = (60, 80);
-/// Jobs of the large workspace, and of the small one.
-const CROWD: usize = 10_000;
+/// Jobs of the small workspace.
 const FEW: usize = 10;
 /// Leases that have ended before the small workspace comes.
 const UNDER_WAY: usize = 400;
@@ -30,6 +29,15 @@ struct Shop {
     held: Vec<(i64, WorkOrder)>,
     /// When each render was begun, and whose it is.
     begun: BTreeMap<RenderId, (i64, WorkspaceId)>,
+    /// When each was complete, and whose it is.
+    done: BTreeMap<RenderId, (i64, WorkspaceId)>,
+}
+
+/// How long a workspace's jobs waited to be begun, and to be complete; the longest of them.
+#[derive(Debug)]
+struct Waits {
+    begun_ms: i64,
+    done_ms: i64,
 }
 
 impl Shop {
@@ -40,6 +48,7 @@ impl Shop {
             leases: 0,
             held: Vec::new(),
             begun: BTreeMap::new(),
+            done: BTreeMap::new(),
         }
     }
 
@@ -73,49 +82,52 @@ impl Shop {
         let outcome = match order.slot {
             Slot::Plan => Outcome::Planned(plan(&order, false)),
             Slot::Part(_) | Slot::Audio => Outcome::Stored(part(&order)),
-            Slot::Assemble => assembled(&order),
+            Slot::Assemble => {
+                self.done.insert(order.render, (self.now_ms, order.workspace));
+                assembled(&order)
+            }
         };
         self.service.report(&order, outcome).await;
         self.claim().await;
     }
 
-    /// A workspace comes with its few jobs; how long each waited, the shortest first.
-    async fn waits(&mut self) -> Vec<i64> {
+    /// A workspace comes with its few jobs.
+    async fn waits(&mut self) -> Waits {
         let store = Arc::clone(&self.service.store) as Arc<dyn EventStore>;
         let vault = Arc::clone(&self.service.role.workspaces().vault);
         let (workspace, key) = create_workspace(store, vault, "small").await.expect("memory");
         let came = self.now_ms;
         self.submit(&key, FEW).await;
         self.claim().await;
-        let begun = |shop: &Shop| -> Vec<i64> {
-            let own = shop.begun.values().filter(|(_, owner)| *owner == workspace);
-            own.map(|(at, _)| at - came).collect()
+        let own = |book: &BTreeMap<RenderId, (i64, WorkspaceId)>| -> Vec<i64> {
+            book.values().filter(|(_, owner)| *owner == workspace).map(|(at, _)| at - came).collect()
         };
-        while begun(self).len() < FEW {
+        while own(&self.done).len() < FEW {
             self.step().await;
         }
-        let mut waits = begun(self);
-        waits.sort_unstable();
-        waits
+        let longest = |waits: Vec<i64>| waits.into_iter().max().expect("some");
+        Waits { begun_ms: longest(own(&self.begun)), done_ms: longest(own(&self.done)) }
     }
 }
 
 #[tokio::test]
-async fn beside_ten_thousand_jobs_ten_wait_about_twice_as_long_as_alone() {
+async fn a_few_jobs_beside_thousands_take_half_of_the_turns() {
+    let crowd = if std::env::var_os("FRAMELANE_SOAK").is_some() { 10_000 } else { 1_000 };
     let alone = Shop::open().await.waits().await;
     let mut shop = Shop::open().await;
-    shop.submit(KEY, CROWD).await;
+    shop.submit(KEY, crowd).await;
     shop.claim().await;
     for _ in 0..UNDER_WAY {
         shop.step().await;
     }
     let beside = shop.waits().await;
-    let (most_alone, most_beside) = (alone[FEW - 1], beside[FEW - 1]);
-    let ratio = most_beside as f64 / most_alone as f64;
+    let ratio = |beside: i64, alone: i64| beside as f64 / alone as f64;
     eprintln!(
-        "figure: {FEW} jobs beside {CROWD}: p99 of the wait {most_beside} ms, alone {most_alone} ms, {ratio:.2}× (target: 2×); {beside:?}, {alone:?}"
+        "figure: {FEW} jobs beside {crowd}, the longest wait: {:.2}× that alone until begun, {:.2}× until complete (target: 2×; {beside:?}, alone {alone:?})",
+        ratio(beside.begun_ms, alone.begun_ms),
+        ratio(beside.done_ms, alone.done_ms),
     );
-    // Nobody is driven out of a slot: a half of the turns, and the rest of one lease.
+    // Half of the turns; nobody is driven out of a slot, so the rest of a lease comes on top.
     let rest = WORK_MS.0 + WORK_MS.1;
-    assert!(most_beside <= 2 * most_alone + rest, "{beside:?} ms, alone {alone:?} ms");
+    assert!(beside.done_ms <= 2 * alone.done_ms + rest, "{beside:?}, alone {alone:?}");
 }

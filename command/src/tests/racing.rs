@@ -40,6 +40,23 @@ async fn a_conflict_is_decided_again_and_never_an_answer() {
 }
 
 #[tokio::test]
+async fn what_a_node_remembers_refuses_nobody() {
+    let service = Service::start().await;
+    service.planned(false).await;
+    let late = service.claim().await;
+    service.wait_ms(15_000);
+    let other = service.another_role();
+    other.policies().reap().await.expect("memory");
+    let claim = Claim { worker: WorkerId::new(2), fingerprint: Fingerprint(ENGINE.to_owned()) };
+    let order = other.work_service().claim(claim).await.expect("memory").expect("it is due again");
+    assert_eq!((order.slot, order.attempt), (late.slot, 2));
+    // The first node has heard of neither the lease's end nor the new one.
+    assert_eq!(service.report(&order, Outcome::Stored(part(&order))).await, ReportReply::Accepted);
+    let reply = service.report(&late, Outcome::Stored(part(&late))).await;
+    assert!(matches!(reply, ReportReply::Refused { .. }), "{reply:?}");
+}
+
+#[tokio::test]
 async fn a_slot_that_left_the_queue_meanwhile_is_not_granted() {
     let service = Service::start().await;
     let render = service.submit().await;

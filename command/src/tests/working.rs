@@ -212,6 +212,23 @@ async fn parts_wait_for_their_engine() {
 }
 
 #[tokio::test]
+async fn an_engines_part_is_found_behind_many_of_anothers() {
+    let service = Service::start().await;
+    let mut plans = Vec::new();
+    for engine in ["another"; 12].into_iter().chain([ENGINE]) {
+        service.submit().await;
+        plans.push((engine, service.claim_with(engine).await.expect("a plan is due")));
+    }
+    for (engine, order) in &plans {
+        let mut plan = plan(order, false);
+        plan.fingerprint.0 = (*engine).to_owned();
+        assert_eq!(service.report(order, Outcome::Planned(plan)).await, ReportReply::Accepted);
+    }
+    let (_, last) = plans.last().expect("one");
+    assert_eq!(service.claim().await.render, last.render, "behind twenty-four parts that it can't do");
+}
+
+#[tokio::test]
 async fn what_was_begun_first_is_finished_before_the_next_is_begun() {
     let service = Service::start().await;
     let (first, second) = (service.submit().await, service.submit().await);
