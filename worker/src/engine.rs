@@ -353,7 +353,7 @@ impl EngineWorker {
         control: &Control,
     ) -> Result<InHand, Failure> {
         let plan = order.plan.as_ref().ok_or_else(|| no_plan(order))?;
-        let path = self.objects.local(&plan.detail)?;
+        let path = self.objects.local(&plan.detail, control)?;
         let bytes = std::fs::read(path).map_err(|error| Failure::internal("read the plan", &error))?;
         let detail =
             serde_json::from_slice(&bytes).map_err(|error| Failure::internal("read the plan", &error))?;
@@ -372,7 +372,7 @@ impl EngineWorker {
         let plan = order.plan.as_ref().ok_or_else(|| no_plan(order))?;
         let (mut parts, mut sound) = (Vec::new(), None);
         for part in &order.stored {
-            let path = self.objects.local(&part.object)?;
+            let path = self.objects.local(&part.object, control)?;
             match part.slot {
                 Slot::Audio => sound = Some(path),
                 Slot::Plan | Slot::Part(_) | Slot::Assemble => {

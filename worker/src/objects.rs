@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use events::Sha256;
@@ -17,6 +18,18 @@ use crate::control::{Control, Stopped};
 use crate::digest;
 use crate::failure::Failure;
 use crate::scratch::ScratchFile;
+
+/// How often a transfer's bytes are told to whoever keeps the lease.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+
+/// What an upload and whoever waits for it share.
+#[derive(Debug, Default)]
+struct Transfer {
+    /// Bytes that have gone since they were last told.
+    moved: AtomicU64,
+    /// Nobody wants it any more.
+    given_up: AtomicBool,
+}
 
 /// A worker's way to storage.
 #[derive(Debug)]
@@ -38,11 +51,18 @@ impl Objects {
     ) -> Result<StoredObject, Failure> {
         let (sha256, size_bytes) = digest(&file, control)?;
         let key = object_key(order.render, order.slot, order.token, Some(sha256));
+        let transfer = Arc::<Transfer>::default();
         let put = {
-            let (storage, key) = (Arc::clone(&self.storage), key.clone());
-            self.runtime.spawn(async move { storage.put_file(&key, &file).await })
+            let (storage, key, transfer) = (Arc::clone(&self.storage), key.clone(), Arc::clone(&transfer));
+            self.runtime.spawn(async move {
+                let moved = |bytes| {
+                    transfer.moved.fetch_add(bytes, Ordering::Relaxed);
+                    !transfer.given_up.load(Ordering::Relaxed)
+                };
+                storage.put_file(&key, &file, sha256, &moved).await
+            })
         };
-        self.wait_for(put, &key, control)?;
+        self.wait_for(put, &key, &transfer, control)?;
         Ok(StoredObject { key, sha256, size_bytes })
     }
 
@@ -62,24 +82,32 @@ impl Objects {
             let (storage, key) = (Arc::clone(&self.storage), key.clone());
             self.runtime.spawn(async move { storage.put_bytes(&key, &bytes).await })
         };
-        self.wait_for(put, &key, control)?;
+        self.wait_for(put, &key, &Transfer::default(), control)?;
         Ok(StoredObject { key, sha256, size_bytes })
     }
 
-    /// Waits until it is stored or the work is told to stop: a disk may take seconds to make a large file last.
+    /// Waits until it is stored or the work is told to stop: a disk may take seconds to make a large file last, a network
+    /// minutes to carry it.
     fn wait_for(
         &self,
         mut put: JoinHandle<Result<(), StorageError>>,
         key: &str,
+        transfer: &Transfer,
         control: &Control,
     ) -> Result<(), Failure> {
         let ended = self.runtime.block_on(async {
-            tokio::select! {
-                ended = &mut put => Some(ended),
-                Stopped = control.stopped() => None,
+            loop {
+                tokio::select! {
+                    ended = &mut put => break Some(ended),
+                    Stopped = control.stopped() => break None,
+                    () = tokio::time::sleep(TOLD_EVERY) => {
+                        control.advance(transfer.moved.swap(0, Ordering::Relaxed));
+                    }
+                }
             }
         });
         let Some(ended) = ended else {
+            transfer.given_up.store(true, Ordering::Relaxed);
             let (storage, key) = (Arc::clone(&self.storage), key.to_owned());
             self.runtime.spawn(async move {
                 drop(put.await);
@@ -98,9 +126,24 @@ impl Objects {
     }
 
     /// A stored object as a local file.
-    pub(crate) fn local(&self, object: &StoredObject) -> Result<PathBuf, Failure> {
-        let found = self.runtime.block_on(self.storage.local_file(&object.key, Some(object.sha256)));
-        found.map_err(|error| Failure::internal("read a stored part", &error))
+    ///
+    /// # Errors
+    /// Where it can't be had, or the work is told to stop meanwhile.
+    pub(crate) fn local(&self, object: &StoredObject, control: &Control) -> Result<PathBuf, Failure> {
+        let moved = |bytes| {
+            control.advance(bytes);
+            control.go_on().is_ok()
+        };
+        let found = self.runtime.block_on(async {
+            tokio::select! {
+                found = self.storage.local_file(&object.key, Some(object.sha256), &moved) => found.map_err(Some),
+                Stopped = control.stopped() => Err(None),
+            }
+        });
+        found.map_err(|error| match error {
+            None | Some(StorageError::GivenUp { .. }) => Failure::Stopped(Stopped),
+            Some(error) => Failure::internal("read a stored part", &error),
+        })
     }
 
     /// Removes what an outcome stored that nobody has accepted.
@@ -140,10 +183,13 @@ mod tests {
     use async_trait::async_trait;
     use events::work::{Slot, Token};
     use events::{RenderId, StreamVersion, WorkspaceId};
-    use storage::{LocalStorage, ObjectReader};
+    use storage::{LocalStorage, Moved, ObjectReader, View};
     use tokio::sync::Notify;
 
     use super::*;
+
+    /// Bytes of an upload that go before it stands still.
+    const SLOW_BYTES: u64 = 1_000_000_000;
 
     /// A storage whose disk stands still until it is told to go on.
     #[derive(Debug)]
@@ -152,24 +198,46 @@ mod tests {
         began: Notify,
         goes_on: Notify,
         is_slow: AtomicBool,
+        still_wanted: AtomicBool,
     }
 
     #[async_trait]
     impl Storage for SlowStorage {
-        async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
+        async fn put_file(
+            &self,
+            key: &str,
+            file: &Path,
+            sha256: Sha256,
+            moved: Moved<'_>,
+        ) -> Result<(), StorageError> {
+            moved(SLOW_BYTES);
             self.began.notify_one();
             if self.is_slow.load(Ordering::SeqCst) {
                 self.goes_on.notified().await;
             }
-            self.disk.put_file(key, file).await
+            self.still_wanted.store(moved(1), Ordering::SeqCst);
+            self.disk.put_file(key, file, sha256, moved).await
         }
 
         async fn put_bytes(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
             self.disk.put_bytes(key, bytes).await
         }
 
-        async fn local_file(&self, key: &str, expected: Option<Sha256>) -> Result<PathBuf, StorageError> {
-            self.disk.local_file(key, expected).await
+        async fn local_file(
+            &self,
+            key: &str,
+            expected: Option<Sha256>,
+            moved: Moved<'_>,
+        ) -> Result<PathBuf, StorageError> {
+            self.disk.local_file(key, expected, moved).await
+        }
+
+        async fn size(&self, key: &str) -> Result<u64, StorageError> {
+            self.disk.size(key).await
+        }
+
+        async fn address(&self, key: &str, view: &View<'_>) -> Result<Option<String>, StorageError> {
+            self.disk.address(key, view).await
         }
 
         async fn read(&self, key: &str, offset: u64) -> Result<ObjectReader, StorageError> {
@@ -197,7 +265,8 @@ mod tests {
             let folder = tempfile::tempdir().expect("a scratch folder");
             let disk = LocalStorage::open(folder.path().join("objects")).await.expect("storage");
             let (began, goes_on) = (Notify::new(), Notify::new());
-            let storage = Arc::new(SlowStorage { disk, began, goes_on, is_slow: AtomicBool::new(true) });
+            let (is_slow, still_wanted) = (AtomicBool::new(true), AtomicBool::new(true));
+            let storage = Arc::new(SlowStorage { disk, began, goes_on, is_slow, still_wanted });
             let objects =
                 Objects { storage: Arc::clone(&storage) as Arc<dyn Storage>, runtime: Handle::current() };
             Desk { objects, storage, control: Control::default(), folder }
@@ -250,10 +319,28 @@ mod tests {
         for _ in 0..500 {
             tokio::time::sleep(Duration::from_millis(10)).await;
             if desk.stored().await.is_empty() && !desk.folder.path().join("film").exists() {
+                assert!(!desk.storage.still_wanted.load(Ordering::SeqCst), "the upload was told to give up");
                 return;
             }
         }
         panic!("left behind: {:?}", desk.stored().await);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn bytes_that_travel_show_that_the_work_moves() {
+        let desk = Arc::new(Desk::new().await);
+        let working = {
+            let desk = Arc::clone(&desk);
+            tokio::task::spawn_blocking(move || desk.objects.store(&order(), desk.film(), &desk.control))
+        };
+        desk.storage.began.notified().await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while desk.control.units() < SLOW_BYTES {
+            assert!(Instant::now() < deadline, "only {} units after 5 s", desk.control.units());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        desk.storage.goes_on.notify_one();
+        working.await.expect("no panic").expect("stores");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

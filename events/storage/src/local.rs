@@ -21,7 +21,7 @@ use sha2::Digest as _;
 use tokio::io::AsyncSeekExt as _;
 
 use crate::key;
-use crate::port::{ObjectReader, Storage, StorageError};
+use crate::port::{Moved, ObjectReader, Storage, StorageError, View};
 
 /// Files aside that are older than this were left by a process that died.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -211,7 +211,13 @@ impl LocalStorage {
 
 #[async_trait]
 impl Storage for LocalStorage {
-    async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
+    async fn put_file(
+        &self,
+        key: &str,
+        file: &Path,
+        _sha256: Sha256,
+        _moved: Moved<'_>,
+    ) -> Result<(), StorageError> {
         key::check(key)?;
         let file = file.to_owned();
         self.blocking("store", key, move |storage, key| storage.place(key, &file)).await
@@ -233,7 +239,12 @@ impl Storage for LocalStorage {
         .await
     }
 
-    async fn local_file(&self, key: &str, expected: Option<Sha256>) -> Result<PathBuf, StorageError> {
+    async fn local_file(
+        &self,
+        key: &str,
+        expected: Option<Sha256>,
+        _moved: Moved<'_>,
+    ) -> Result<PathBuf, StorageError> {
         key::check(key)?;
         let trusted = self
             .blocking("read", key, move |storage, key| match expected {
@@ -242,6 +253,11 @@ impl Storage for LocalStorage {
             })
             .await?;
         if trusted { Ok(self.path(key)) } else { Err(StorageError::Changed { key: key.to_owned() }) }
+    }
+
+    async fn size(&self, key: &str) -> Result<u64, StorageError> {
+        key::check(key)?;
+        self.blocking("read", key, |storage, key| Ok(object_metadata(&storage.path(key))?.len())).await
     }
 
     async fn read(&self, key: &str, offset: u64) -> Result<ObjectReader, StorageError> {
@@ -255,6 +271,11 @@ impl Storage for LocalStorage {
         let mut file = tokio::fs::File::from_std(file);
         file.seek(SeekFrom::Start(offset)).await.map_err(|source| failure("read", key, source))?;
         Ok(ObjectReader { size_bytes, bytes: Box::pin(file) })
+    }
+
+    async fn address(&self, key: &str, _view: &View<'_>) -> Result<Option<String>, StorageError> {
+        key::check(key)?;
+        Ok(None)
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
@@ -300,8 +321,6 @@ fn failure(doing: &'static str, key: &str, source: io::Error) -> StorageError {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
-
     use super::*;
 
     async fn storage() -> (tempfile::TempDir, LocalStorage) {
@@ -310,55 +329,20 @@ mod tests {
         (directory, storage)
     }
 
-    async fn bytes_of(storage: &LocalStorage, key: &str, offset: u64) -> Vec<u8> {
-        let mut reader = storage.read(key, offset).await.expect("is there");
-        let mut bytes = Vec::new();
-        reader.bytes.read_to_end(&mut bytes).await.expect("reads");
-        bytes
+    async fn put(storage: &LocalStorage, file: &Path, text: &str) {
+        fs::write(file, text).expect("writes");
+        storage.put_file("k", file, Sha256::of(text.as_bytes()), &|_bytes| true).await.expect("stores");
     }
 
     #[tokio::test]
-    async fn what_was_put_is_read_from_any_offset() {
-        let (_directory, storage) = storage().await;
-        storage.put_bytes("a/b/c", b"hello").await.expect("stores");
-        assert_eq!(bytes_of(&storage, "a/b/c", 0).await, b"hello");
-        assert_eq!(bytes_of(&storage, "a/b/c", 3).await, b"lo");
-        assert_eq!(bytes_of(&storage, "a/b/c", 9).await, b"");
-        assert_eq!(
-            storage.read("a/b/c", 3).await.expect("is there").size_bytes,
-            5,
-            "the whole object's size"
-        );
-    }
-
-    #[tokio::test]
-    async fn the_first_put_wins_and_consumes_every_file() {
+    async fn no_put_leaves_anything_aside() {
         let (directory, storage) = storage().await;
         for text in ["first", "second"] {
-            let file = directory.path().join("upload");
-            fs::write(&file, text).expect("writes");
-            storage.put_file("k", &file).await.expect("stores");
-            assert!(!file.exists(), "the file is consumed");
+            put(&storage, &directory.path().join("upload"), text).await;
+            storage.put_bytes("k", text.as_bytes()).await.expect("stores or finds it stored");
         }
-        storage.put_bytes("k", b"third").await.expect("changes nothing");
-        assert_eq!(bytes_of(&storage, "k", 0).await, b"first");
         let left = fs::read_dir(directory.path().join("tmp")).expect("lists").count();
-        assert_eq!(left, 0, "nothing is left aside");
-    }
-
-    #[tokio::test]
-    async fn of_many_puts_at_once_exactly_one_is_stored_whole() {
-        let (_directory, storage) = storage().await;
-        let puts = (0..16_u8).map(|n| {
-            let storage = storage.clone();
-            tokio::spawn(async move { storage.put_bytes("deep/k", &vec![n; 100_000]).await })
-        });
-        for put in puts.collect::<Vec<_>>() {
-            put.await.expect("runs").expect("stores or finds it stored");
-        }
-        let bytes = bytes_of(&storage, "deep/k", 0).await;
-        assert_eq!(bytes.len(), 100_000);
-        assert!(bytes.iter().all(|byte| *byte == bytes[0]), "one writer's bytes, unmixed");
+        assert_eq!(left, 0);
     }
 
     #[tokio::test]
@@ -368,9 +352,8 @@ mod tests {
         let here = fs::metadata(directory.path()).expect("is there").dev();
         assert_ne!(fs::metadata(elsewhere.path()).expect("is there").dev(), here, "two file systems");
         let file = elsewhere.path().join("upload");
-        fs::write(&file, "from afar").expect("writes");
-        storage.put_file("k", &file).await.expect("stores");
-        assert_eq!(bytes_of(&storage, "k", 0).await, b"from afar");
+        put(&storage, &file, "from afar").await;
+        assert_eq!(fs::read(storage.path("k")).expect("reads"), b"from afar");
         assert!(!file.exists(), "the file is consumed");
     }
 
@@ -379,56 +362,16 @@ mod tests {
         let (_directory, storage) = storage().await;
         storage.put_bytes("k", b"pinned").await.expect("stores");
         let digest = Sha256::of(b"pinned");
-        let path = storage.local_file("k", Some(digest)).await.expect("as stored");
+        let path = storage.local_file("k", Some(digest), &|_bytes| true).await.expect("as stored");
         assert_eq!(fs::read(&path).expect("reads"), b"pinned");
-        let other = storage.local_file("k", Some(Sha256::of(b"other"))).await;
+        let other = storage.local_file("k", Some(Sha256::of(b"other")), &|_bytes| true).await;
         assert!(matches!(other, Err(StorageError::Changed { .. })), "another digest: {other:?}");
         fs::write(&path, "altered").expect("someone alters it");
-        let altered = storage.local_file("k", Some(digest)).await;
+        let altered = storage.local_file("k", Some(digest), &|_bytes| true).await;
         assert!(
             matches!(altered, Err(StorageError::Changed { .. })),
             "altered since it was verified: {altered:?}"
         );
-    }
-
-    #[tokio::test]
-    async fn what_is_not_there_is_not_found_and_deleting_it_is_no_error() {
-        let (_directory, storage) = storage().await;
-        storage.put_bytes("a/b", b"x").await.expect("stores");
-        for key in ["nothing", "a", "a/b/c"] {
-            assert!(matches!(storage.read(key, 0).await, Err(StorageError::NotFound { .. })), "{key}");
-            assert!(
-                matches!(storage.local_file(key, None).await, Err(StorageError::NotFound { .. })),
-                "{key}"
-            );
-        }
-        storage.delete("nothing/here").await.expect("no error");
-        storage.delete("a/b").await.expect("deletes");
-        assert!(matches!(storage.read("a/b", 0).await, Err(StorageError::NotFound { .. })), "it is gone");
-    }
-
-    #[tokio::test]
-    async fn a_listing_holds_every_key_below_a_prefix_in_order() {
-        let (_directory, storage) = storage().await;
-        for key in ["r/b", "r/a/2", "r/a/10", "rx/1", "s"] {
-            storage.put_bytes(key, b"").await.expect("stores");
-        }
-        assert_eq!(storage.list("r").await.expect("lists"), ["r/a/10", "r/a/2", "r/b"]);
-        assert_eq!(storage.list("").await.expect("lists"), ["r/a/10", "r/a/2", "r/b", "rx/1", "s"]);
-        assert!(storage.list("none").await.expect("lists").is_empty(), "an empty prefix is no error");
-        storage.delete("r/a/2").await.expect("deletes");
-        storage.delete("r/a/10").await.expect("deletes");
-        assert_eq!(storage.list("r").await.expect("lists"), ["r/b"]);
-    }
-
-    #[tokio::test]
-    async fn no_key_leads_out_of_the_directory() {
-        let (directory, storage) = storage().await;
-        fs::write(directory.path().join("secret"), "x").expect("writes");
-        for key in ["../secret", "/etc/passwd", "a/../../secret"] {
-            assert!(matches!(storage.read(key, 0).await, Err(StorageError::BadKey { .. })), "{key}");
-            assert!(matches!(storage.put_bytes(key, b"").await, Err(StorageError::BadKey { .. })), "{key}");
-        }
     }
 
     #[test]

@@ -8,28 +8,64 @@ use events::Sha256;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 
+/// Told of bytes as they are moved; answers whether to go on.
+pub type Moved<'a> = &'a (dyn Fn(u64) -> bool + Send + Sync);
+
 /// A store of objects by key. Keys are `[A-Za-z0-9._/-]+`, relative, without empty or dotted segments.
 #[async_trait]
 pub trait Storage: Send + Sync + std::fmt::Debug {
     /// Stores a finished local file under `key` unless the key exists: then the stored object stays as it is.
-    /// The file is consumed (moved or deleted). Durable when this returns.
-    async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError>;
+    /// The file, whose digest this is, is consumed (moved or deleted). Durable when this returns. Where `moved` says so
+    /// before the last byte has gone, it ends with [`StorageError::GivenUp`] and nothing is stored.
+    async fn put_file(
+        &self,
+        key: &str,
+        file: &Path,
+        sha256: Sha256,
+        moved: Moved<'_>,
+    ) -> Result<(), StorageError>;
 
     /// Stores bytes under `key` unless the key exists.
     async fn put_bytes(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError>;
 
     /// The object as a local file, for reading only: the stored file itself where it is local, a copy in the cache
-    /// otherwise. Fails with [`StorageError::Changed`] where `expected` is given and the digest differs.
-    async fn local_file(&self, key: &str, expected: Option<Sha256>) -> Result<PathBuf, StorageError>;
+    /// otherwise. Fails with [`StorageError::Changed`] where `expected` is given and the digest differs. A copy stays for
+    /// an hour after it was last asked for, and longer while there is room.
+    async fn local_file(
+        &self,
+        key: &str,
+        expected: Option<Sha256>,
+        moved: Moved<'_>,
+    ) -> Result<PathBuf, StorageError>;
+
+    /// The object's size.
+    async fn size(&self, key: &str) -> Result<u64, StorageError>;
 
     /// Size and bytes from `offset` on, streamed.
     async fn read(&self, key: &str, offset: u64) -> Result<ObjectReader, StorageError>;
+
+    /// An address at which a client reads the object from the store itself for as long as the view says. `None` where
+    /// clients are to be sent the bytes of [`Storage::read`].
+    async fn address(&self, key: &str, view: &View<'_>) -> Result<Option<String>, StorageError>;
 
     /// Deletes the object; one that is not there is no error.
     async fn delete(&self, key: &str) -> Result<(), StorageError>;
 
     /// Every key below `prefix/`, in order.
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StorageError>;
+}
+
+/// How an object is shown to a client.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Only its headers are asked for.
+    pub head: bool,
+    /// The answer's Content-Type.
+    pub content_type: &'a str,
+    /// The answer's Content-Disposition.
+    pub disposition: &'a str,
+    /// How long the address may work, in seconds.
+    pub seconds: u64,
 }
 
 /// An object being read.
@@ -70,6 +106,12 @@ pub enum StorageError {
     /// No space is left.
     #[error("could not store the object {key}: no space is left")]
     Full {
+        /// Its key.
+        key: String,
+    },
+    /// Whoever watched the transfer ended it.
+    #[error("could not go on with the object {key}: told to give up")]
+    GivenUp {
         /// Its key.
         key: String,
     },

@@ -1,4 +1,5 @@
-//! Stored films by signed link: streamed, in ranges where asked. The link is the permission; no key is needed.
+//! Stored films by signed link: streamed, in ranges where asked, or from the store itself where clients reach it. The link
+//! is the permission; no key is needed.
 //!
 //! An object under a key never changes, so its validator is its key's digest, and caches may keep it for as long as the
 //! link lives.
@@ -11,15 +12,15 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    IF_RANGE, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use composition::catalog::format::FORMATS;
 use events::{RenderId, Sha256, StreamId, StreamVersion, Timestamp};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
-use storage::{Grant, Refusal, StorageError};
+use storage::{Grant, Refusal, StorageError, View};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
@@ -35,7 +36,9 @@ pub(crate) fn serve_operation() -> Operation {
         .tag("Media")
         .text(
             "The link is the permission: take it whole from a job's `output.url`, a webhook or `…/download`. Ranges, \
-             conditional requests and HEAD work as usual; the bytes under a link never change.",
+             conditional requests and HEAD work as usual; the bytes under a link never change. Where films lie in an S3 \
+             store the answer leads there: follow it at once, and come back to this link another time. What is asked for \
+             then counts as sent.",
         )
         .keyless()
         .path("key", "What the link says; may hold slashes.", text())
@@ -48,6 +51,11 @@ pub(crate) fn serve_operation() -> Operation {
         .header("If-None-Match", "Bytes that the client has already (an ETag).", text())
         .answers(file(Answer::empty(200, "The file.")))
         .answers(file(Answer::empty(206, "The part that was asked for.")).with("Content-Range"))
+        .answers(
+            Answer::empty(302, "To the file in its store, which works for a quarter of an hour.")
+                .with("Location")
+                .with("Cache-Control"),
+        )
         .answers(Answer::empty(304, "The client has these bytes.").with("ETag").with("Cache-Control"))
         .refuses(&[Code::Forbidden, Code::Gone, Code::RangeNotSatisfiable])
 }
@@ -66,6 +74,7 @@ fn file(answer: Answer) -> Answer {
 /// 403 for a link that is not ours, 410 once it or the object has expired, 416.
 pub(crate) async fn serve(
     State(state): State<QueryState>,
+    method: Method,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -81,7 +90,7 @@ pub(crate) async fn serve(
             },
         )?;
     let etag = format!("\"{}\"", Sha256::of(grant.key.as_bytes()));
-    let size = state.storage.read(&grant.key, 0).await.map_err(|error| missing(&error))?.size_bytes;
+    let size = state.storage.size(&grant.key).await.map_err(|error| missing(&error))?;
     let max_age_s = grant.expires.ms_since(now) / 1000;
     let mut answer = Headers(HeaderMap::new());
     answer.set(ETAG, &etag);
@@ -90,8 +99,8 @@ pub(crate) async fn serve(
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, answer.0).into_response());
     }
-    answer.set(CONTENT_TYPE, grant.content_type.as_deref().unwrap_or("application/octet-stream"));
-    answer.set(CONTENT_DISPOSITION, &disposition(&grant));
+    let content_type = grant.content_type.as_deref().unwrap_or("application/octet-stream");
+    let disposition = disposition(&grant);
     answer.set(X_CONTENT_TYPE_OPTIONS, "nosniff");
     // RFC 9110 13.1.5: a range of other bytes than the client has would be worse than all of them.
     let range =
@@ -108,11 +117,36 @@ pub(crate) async fn serve(
         }
     };
     answer.set(CONTENT_LENGTH, &length.to_string());
+    let seconds = u64::try_from(max_age_s).unwrap_or_default();
+    let view = View { head: method == Method::HEAD, content_type, disposition: &disposition, seconds };
+    if let Some(elsewhere) = elsewhere(&state, &grant.key, &view, length, now).await? {
+        return Ok(elsewhere);
+    }
+    answer.set(CONTENT_TYPE, content_type);
+    answer.set(CONTENT_DISPOSITION, &disposition);
     let object = state.storage.read(&grant.key, first).await.map_err(|error| missing(&error))?;
     let count = counter(&state, &grant.key, now).await?;
     let bytes = ReaderStream::with_capacity(object.bytes.take(length), CHUNK_BYTES);
     let body = Body::from_stream(bytes.inspect_ok(move |chunk| count(chunk.len() as u64)));
     Ok((status, answer.0, body).into_response())
+}
+
+/// The answer where clients read from the store itself. What happens there is not seen here: what was asked for counts as
+/// sent, whole films whole and ranges as they are.
+async fn elsewhere(
+    state: &QueryState,
+    key: &str,
+    view: &View<'_>,
+    length: u64,
+    now: Timestamp,
+) -> Result<Option<Response>, ApiError> {
+    let address = state.storage.address(key, view).await.map_err(|error| missing(&error))?;
+    let Some(address) = address else { return Ok(None) };
+    if !view.head {
+        counter(state, key, now).await?(length);
+    }
+    let headers = [(LOCATION, address), (CACHE_CONTROL, "no-store".to_owned())];
+    Ok(Some((StatusCode::FOUND, headers).into_response()))
 }
 
 /// Counts bytes as they are sent, on the account of whoever owns the film.

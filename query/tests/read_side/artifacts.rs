@@ -104,3 +104,27 @@ async fn expired_altered_and_emptied_links_open_nothing() {
     let gone = service.ask(get()).await;
     assert_eq!((gone.status, gone.json()["error"]["code"].as_str()), (StatusCode::GONE, Some("gone")));
 }
+
+#[tokio::test]
+async fn a_link_leads_to_the_store_where_clients_read_from_that() {
+    let mut service = Service::prepared().await;
+    service.is_elsewhere = true;
+    service.run(crate::service::fast_webhooks()).await;
+    service.storage.put_bytes("renders/a/1", FILM).await.expect("stores");
+    let answer = service.ask(get()).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::FOUND, 0));
+    let address = answer.header(header::LOCATION);
+    assert!(
+        address.starts_with("https://store.example/renders/a/1?head=false&type=video/mp4&for="),
+        "{address}"
+    );
+    assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "the address ends soon");
+    let head = service.ask(Request::head(link(FAR))).await;
+    assert!(head.header(header::LOCATION).contains("head=true"), "signed for what was asked");
+    let beyond = service.ask(get().header(header::RANGE, "bytes=10-")).await;
+    assert_eq!(beyond.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    let altered = service.ask(Request::get(link(FAR).replace("my", "your"))).await;
+    assert_eq!(altered.status, StatusCode::FORBIDDEN, "our signature is asked for first");
+    service.storage.delete("renders/a/1").await.expect("deletes");
+    assert_eq!(service.ask(get()).await.status, StatusCode::GONE, "nobody is sent to what has been deleted");
+}

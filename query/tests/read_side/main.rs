@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod deliveries;
+mod elsewhere;
 mod history;
 mod lives;
 mod place;

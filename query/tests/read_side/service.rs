@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
+use crate::elsewhere::Elsewhere;
 use crate::lives::{Document, Life};
 use crate::place::Place;
 
@@ -35,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) storage: LocalStorage,
+    /// Clients are sent to the store for the bytes.
+    pub(crate) is_elsewhere: bool,
     pub(crate) directory: tempfile::TempDir,
     place: Place,
     pub(crate) key: WorkspaceKey,
@@ -94,7 +97,8 @@ impl Service {
             }));
         }
         store.append(Append { rows, ..Append::default() }).await.expect("to put them");
-        Service { store, vault, storage, directory, place: Place::new().await, key, running: None }
+        let place = Place::new().await;
+        Service { store, vault, storage, is_elsewhere: false, directory, place, key, running: None }
     }
 
     /// The same, running.
@@ -116,7 +120,7 @@ impl Service {
         let config = QueryConfig {
             store: Arc::clone(&self.store) as Arc<dyn EventStore>,
             vault: Arc::clone(&self.vault),
-            storage: Arc::new(self.storage.clone()) as Arc<dyn Storage>,
+            storage: self.shown_storage(),
             links: Arc::new(LinkSigner::new("http://films.example", [3; 32])),
             read_db: self.read_db(),
             outbound,
@@ -130,6 +134,11 @@ impl Service {
         let stop = CancellationToken::new();
         let task = tokio::spawn(role.run(stop.clone()));
         self.running = Some(Running { router, task, stop });
+    }
+
+    fn shown_storage(&self) -> Arc<dyn Storage> {
+        let storage = self.storage.clone();
+        if self.is_elsewhere { Arc::new(Elsewhere(storage)) } else { Arc::new(storage) }
     }
 
     /// Serves it on a port of loopback; a client that takes nothing for `write_deadline` is dropped.

@@ -132,6 +132,17 @@ async fn usage_is_minutes_of_film_and_bytes_sent_in_this_month() {
     }
     let used = json_of(&service, "fl_live_owner", "/v1/workspace/usage").await;
     assert_eq!(used["egress_bytes"], 14, "what was sent, and no more: {used}");
+
+    service.stop().await;
+    service.is_elsewhere = true;
+    service.run(crate::service::fast_webhooks()).await;
+    for (method, range) in [("GET", None), ("GET", Some("bytes=0-3")), ("HEAD", None)] {
+        let request = axum::http::Request::builder().method(method).uri(&link);
+        let request = if let Some(range) = range { request.header("range", range) } else { request };
+        assert!(service.ask(request).await.status.is_redirection(), "{method} {range:?}");
+    }
+    let used = json_of(&service, "fl_live_owner", "/v1/workspace/usage").await;
+    assert_eq!(used["egress_bytes"], 28, "what was asked for counts as sent: {used}");
     assert_eq!(json_of(&service, "fl_live_stranger", "/v1/workspace/usage").await["egress_bytes"], 0);
 
     service.stop().await;

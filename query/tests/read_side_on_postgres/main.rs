@@ -4,6 +4,8 @@
 
 #[path = "../read_side/deliveries.rs"]
 mod deliveries;
+#[path = "../read_side/elsewhere.rs"]
+mod elsewhere;
 #[path = "../read_side/lives.rs"]
 mod lives;
 mod place;
