@@ -3,6 +3,7 @@
 //! Promises: stored bytes never change meaning (upcasters, `wire/`); [`job_view`] is the one fold from events to what
 //! clients see. Must not know: databases, networks, clocks, randomness, the composition's meaning.
 
+pub mod cloud_event;
 pub mod digest;
 pub mod envelope;
 pub mod fault;

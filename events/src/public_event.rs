@@ -10,31 +10,22 @@ use serde_json::{Value, json};
 use crate::envelope::Recorded;
 use crate::id::{EventId, RenderId};
 use crate::redact::redact;
-use crate::render::{RenderEvent, SubmissionWarning};
+use crate::render::{RenderEvent, StoredPart, SubmissionWarning};
 use crate::upcast::DecodeError;
+use data::{
+    AttemptFailed, Cancelled, Completed, Failed, PartStored, PhaseChanged, Planned, Progress, Queued, Said,
+    SlotLost, SlotReleased, SlotStarted, Submitted,
+};
+
+pub use data::{Described, TYPES, described};
+
+mod data;
 
 /// The largest event, bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 
 /// The part of it that warnings may take: all else is a few texts of [`crate::redact::TEXT_CHARS_MAX`] at most.
 const WARNINGS_BYTES_MAX: usize = 128 * 1024;
-
-/// Every type of a public event, in the order in which they usually happen.
-pub const TYPES: &[&str] = &[
-    "render.submitted",
-    "render.queued",
-    "render.slot_started",
-    "render.slot_lost",
-    "render.slot_released",
-    "render.planned",
-    "render.phase_changed",
-    "render.progress",
-    "render.part_stored",
-    "render.attempt_failed",
-    "render.cancelled",
-    "render.completed",
-    "render.failed",
-];
 
 /// An event as subscribers see it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -87,62 +78,68 @@ impl PublicEvent {
     }
 }
 
-/// Name and data of an internal event's public face.
+/// Type and data of an internal event's public face.
 fn face(event: &RenderEvent) -> Option<(&'static str, Value)> {
     Some(match event {
         RenderEvent::RenderSubmitted(e) => {
-            let (warnings, omitted) = shown(&e.warnings);
-            (
-                "render.submitted",
-                json!({
-                    "output_format": e.output_format, "width": e.width, "height": e.height, "duration": e.duration,
-                    "frame_rate": e.frame_rate, "priority": e.priority, "warnings": warnings,
-                    "warnings_omitted": omitted,
-                }),
-            )
+            let (warnings, warnings_omitted) = shown(&e.warnings);
+            said(Submitted {
+                output_format: e.output_format.clone(),
+                width: e.width,
+                height: e.height,
+                duration: e.duration,
+                frame_rate: e.frame_rate.clone(),
+                priority: e.priority,
+                warnings,
+                warnings_omitted,
+            })
         }
-        RenderEvent::RenderQueued(e) => (
-            "render.queued",
-            json!({ "reason": e.reason, "not_before": e.not_before.map(|at| at.to_string()) }),
-        ),
-        RenderEvent::LeaseGranted(e) => {
-            ("render.slot_started", json!({ "slot": e.slot, "attempt": e.attempt }))
+        RenderEvent::RenderQueued(e) => {
+            said(Queued { reason: e.reason, not_before: e.not_before.map(|at| at.to_string()) })
         }
-        RenderEvent::LeaseExpired(e) => ("render.slot_lost", json!({ "slot": e.slot })),
-        RenderEvent::SlotReleased(e) => ("render.slot_released", json!({ "slot": e.slot })),
+        RenderEvent::LeaseGranted(e) => said(SlotStarted { slot: e.slot, attempt: e.attempt }),
+        RenderEvent::LeaseExpired(e) => said(SlotLost { slot: e.slot }),
+        RenderEvent::SlotReleased(e) => said(SlotReleased { slot: e.slot }),
         RenderEvent::RenderPlanned(e) => {
-            let (warnings, omitted) = shown(&e.plan.warnings);
-            (
-                "render.planned",
-                json!({
-                    "frames": e.plan.frames, "duration": e.plan.duration, "parts": e.plan.parts.len(),
-                    "audio": e.plan.audio, "warnings": warnings, "warnings_omitted": omitted,
-                }),
-            )
+            let (warnings, warnings_omitted) = shown(&e.plan.warnings);
+            said(Planned {
+                frames: e.plan.frames,
+                duration: e.plan.duration,
+                parts: e.plan.parts.len(),
+                audio: e.plan.audio,
+                warnings,
+                warnings_omitted,
+            })
         }
-        RenderEvent::PhaseChanged(e) => ("render.phase_changed", json!({ "stage": e.stage })),
+        RenderEvent::PhaseChanged(e) => said(PhaseChanged { stage: e.stage }),
         RenderEvent::ProgressMarked(e) => {
-            ("render.progress", json!({ "progress_percent": e.percent, "progress_stage": e.stage }))
+            said(Progress { progress_percent: e.percent, progress_stage: e.stage })
         }
-        RenderEvent::PartStored(e) => (
-            "render.part_stored",
-            json!({ "slot": e.part.slot, "frames": e.part.frames, "size_bytes": e.part.object.size_bytes }),
-        ),
+        RenderEvent::PartStored(e) => {
+            let StoredPart { slot, object, frames, .. } = &e.part;
+            said(PartStored { slot: *slot, frames: *frames, size_bytes: object.size_bytes })
+        }
         RenderEvent::AttemptFailed(e) => {
-            ("render.attempt_failed", json!({ "slot": e.slot, "error": e.fault.without_secrets() }))
+            said(AttemptFailed { slot: e.slot, error: e.fault.without_secrets() })
         }
         RenderEvent::CancelRequested(_) => return None,
-        RenderEvent::RenderCancelled(_) => ("render.cancelled", json!({})),
-        RenderEvent::RenderCompleted(e) => (
-            "render.completed",
-            json!({
-                "width": e.artifact.width, "height": e.artifact.height, "duration": e.artifact.duration,
-                "frame_count": e.artifact.frame_count, "size_bytes": e.artifact.object.size_bytes,
-                "content_type": e.artifact.content_type, "sha256": e.artifact.object.sha256, "timings": e.timings,
-            }),
-        ),
-        RenderEvent::RenderFailed(e) => ("render.failed", json!({ "error": e.fault.without_secrets() })),
+        RenderEvent::RenderCancelled(_) => said(Cancelled {}),
+        RenderEvent::RenderCompleted(e) => said(Completed {
+            width: e.artifact.width,
+            height: e.artifact.height,
+            duration: e.artifact.duration,
+            frame_count: e.artifact.frame_count,
+            size_bytes: e.artifact.object.size_bytes,
+            content_type: e.artifact.content_type.clone(),
+            sha256: e.artifact.object.sha256,
+            timings: e.timings,
+        }),
+        RenderEvent::RenderFailed(e) => said(Failed { error: e.fault.without_secrets() }),
     })
+}
+
+fn said<S: Said>(data: S) -> (&'static str, Value) {
+    (S::TYPE, json!(data))
 }
 
 /// Warnings without secrets, as many as fit, and how many do not.

@@ -137,7 +137,7 @@ pub struct RenderQueued {
 }
 
 /// Why a render became ready for a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueReason {
     /// Just accepted.

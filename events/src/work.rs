@@ -2,9 +2,11 @@
 //!
 //! A hint grants nothing; only a [`WorkOrder`] with its [`Token`] does. A report is judged by its slot's token alone.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
@@ -26,6 +28,20 @@ pub enum Slot {
     Audio,
     /// Joining parts and sound into the artifact.
     Assemble,
+}
+
+impl JsonSchema for Slot {
+    fn schema_name() -> Cow<'static, str> {
+        "Slot".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(plan|audio|assemble|part/[0-9]+)$",
+            "description": "A piece of a render that one worker holds at a time.",
+        })
+    }
 }
 
 impl fmt::Display for Slot {
