@@ -13,7 +13,7 @@ PACKAGES := build-essential ca-certificates clang cmake curl git libclang-dev na
 	libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev \
 	ffmpeg fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk python3 python3-venv
 BENCH_PACKAGES := wrk
-TEST_PACKAGES := chromium chromium-driver nats-server pgbouncer postgresql sqlite3
+TEST_PACKAGES := chromium chromium-driver nats-server openssl pgbouncer postgresql sqlite3
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH := $(HOME)/.cargo/bin:$(PATH)

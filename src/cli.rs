@@ -4,6 +4,7 @@ mod doctor;
 mod events;
 mod limits;
 mod listen;
+mod nats;
 mod projections;
 mod render;
 mod replay;

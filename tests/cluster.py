@@ -83,10 +83,11 @@ def start_postgres(cluster):
 
 
 def start_nats(cluster):
-    """A server that keeps nothing; its address."""
+    """A server that keeps events for subscribers; its address."""
     server = shutil.which("nats-server") or "/usr/sbin/nats-server"
     port = demo.free_port()
-    cluster.start("nats", [server, "--addr", "127.0.0.1", "--port", str(port)])
+    cluster.start("nats", [server, "--addr", "127.0.0.1", "--port", str(port), "--jetstream",
+                           "--store_dir", os.path.join(FOLDER, "nats")])
     return f"nats://127.0.0.1:{port}"
 
 

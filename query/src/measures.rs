@@ -6,7 +6,6 @@ use event_store::{EventStore, StoreError};
 use events::Position;
 use thiserror::Error;
 
-use crate::progress::Progress;
 use crate::read_db::{ReadDb, sql};
 
 /// The read side in numbers.
@@ -14,7 +13,7 @@ use crate::read_db::{ReadDb, sql};
 pub struct Measures {
     /// The last event of the log.
     pub log_position: Position,
-    /// Each projection, by name.
+    /// Each projection, by name, and the relay to NATS where there is one.
     pub projections: Vec<(&'static str, Lag)>,
     /// What is to be delivered.
     pub deliveries: Deliveries,
@@ -59,17 +58,16 @@ const OVERDUE_US: i64 = 60_000_000;
 pub(crate) async fn measure(
     store: &Arc<dyn EventStore>,
     db: &ReadDb,
-    projections: [(&'static str, Arc<Progress>); 2],
+    readers: Vec<(&'static str, Position, bool)>,
 ) -> Result<Measures, MeasureError> {
     let (head, now) = (store.head().await?.position, store.now().await?);
     let mut lags = Vec::new();
-    for (name, progress) in projections {
-        let position = progress.position();
+    for (name, position, failing) in readers {
         let oldest = store.read_after(position, 1).await?;
         let seconds =
             oldest.first().map_or(0.0, |event| now.ms_since(event.recorded_at).max(0) as f64 / 1000.0);
         let events = head.0.saturating_sub(position.0);
-        lags.push((name, Lag { events, seconds, failing: progress.is_failing() }));
+        lags.push((name, Lag { events, seconds, failing }));
     }
     Ok(Measures { log_position: head, projections: lags, deliveries: deliveries(db, now.0).await? })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Endpoints, ServiceLimits};
+use bus::EventPublisher;
 use composition::Limits;
 use event_store::{EventStore, StoreError, Vault, while_on_duty};
 use outbound::Outbound;
@@ -26,6 +27,7 @@ use crate::projections::webhook_deliveries::{self, WebhookDeliveries};
 use crate::projector::{PAUSE_AFTER_FAILURE, Projector, chain};
 use crate::read_db::{Dialect, OpenReadDbError, ReadDb, ReadPlace};
 use crate::rebuild::{self, RebuildError};
+use crate::relay::{self, Relay};
 use crate::traces::{TraceTarget, Tracer};
 use crate::watcher::Watcher;
 use crate::webhooks::{Dispatcher, DispatcherConfig};
@@ -64,6 +66,8 @@ pub struct QueryOptions {
     pub traces: Option<TraceTarget>,
     /// What this process does of it.
     pub duties: QueryDuties,
+    /// Where public events go beside `/v1/events`, if anywhere.
+    pub publisher: Option<Arc<dyn EventPublisher>>,
 }
 
 /// What a process does of the read side; several processes share it, any number of each.
@@ -94,6 +98,7 @@ impl Default for QueryOptions {
             heartbeat: Duration::from_secs(15),
             traces: None,
             duties: QueryDuties::ALL,
+            publisher: None,
         }
     }
 }
@@ -111,6 +116,7 @@ pub struct QueryRole {
     dispatcher: Dispatcher,
     tracer: Option<Tracer>,
     duties: QueryDuties,
+    relay: Option<Arc<Relay>>,
     /// Ends long polls and event streams.
     closing: CancellationToken,
 }
@@ -200,6 +206,7 @@ impl QueryRole {
         let (clock, traced) = (options.clock.clone(), (Arc::clone(&store), db.clone()));
         let tracer =
             options.traces.map(|target| Tracer::new(traced.0, traced.1, clock, target)).transpose()?;
+        let relay = options.publisher.map(|publisher| Relay::new(Arc::clone(&store), db.clone(), publisher));
         let dispatcher =
             Dispatcher::new(Arc::clone(&store), vault, outbound, db, options.clock, options.webhooks);
         Ok(QueryRole {
@@ -213,6 +220,7 @@ impl QueryRole {
             dispatcher,
             tracer,
             duties: options.duties,
+            relay: relay.map(Arc::new),
             closing,
         })
     }
@@ -232,11 +240,18 @@ impl QueryRole {
     /// # Errors
     /// Where log or read models can't be read.
     pub async fn measure(&self) -> Result<Measures, MeasureError> {
-        let projections = [
+        let projected = [
             (RenderJobs::NAME, self.render_jobs.progress()),
             (WebhookDeliveries::NAME, self.webhook_deliveries.progress()),
         ];
-        measures::measure(&self.state.store, &self.state.db, projections).await
+        let mut readers: Vec<_> = projected
+            .iter()
+            .map(|(name, progress)| (*name, progress.position(), progress.is_failing()))
+            .collect();
+        if let Some(relay) = &self.relay {
+            readers.push((relay::NAME, relay.position().await?, relay.is_failing()));
+        }
+        measures::measure(&self.state.store, &self.state.db, readers).await
     }
 
     /// Does its duties until it is cancelled; then ends open streams, lets what is in flight land, returns.
@@ -294,8 +309,14 @@ impl QueryRole {
                 tracer.run(stop.clone()).await;
             }
         };
+        let relayed = async {
+            if let Some(relay) = &self.relay {
+                relay.run(stop.clone()).await;
+            }
+        };
         tokio::join!(
             traced,
+            relayed,
             self.render_jobs.run(stop.clone()),
             self.webhook_deliveries.run(stop.clone()),
             self.usage.run(stop.clone()),

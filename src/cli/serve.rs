@@ -16,7 +16,7 @@ use std::time::Duration;
 use api::{Endpoints, PatientListener, Peer, ServiceLimits};
 use async_trait::async_trait;
 use axum::middleware::from_fn;
-use bus::{HintBus, InProcessBus, NatsBus, WorkBus};
+use bus::{EventPublisher, HintBus, InProcessBus, NatsBus, PublishError, WorkBus};
 use clap::Args;
 use command::{CommandConfig, CommandRole, DiskSpace, FirstKey};
 use compositor::GpuOptions;
@@ -37,6 +37,7 @@ use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
 
 use super::DataDir;
 use super::limits::LimitOptions;
+use super::nats::NatsOptions;
 use super::roles::{Duties, Meeting, Role};
 use super::sources::SourceOptions;
 use super::traces::TraceOptions;
@@ -61,10 +62,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "FRAMELANE_ROLES", value_enum, value_delimiter = ',', default_values_t = Role::ALL, hide_default_value = true, value_name = "ROLE,…")]
     roles: Vec<Role>,
 
-    /// The NATS server (2.2 or newer) at which workers of other processes meet the service: nats://user:password@host:4222,
-    /// or tls://…
-    #[arg(long, env = "FRAMELANE_NATS_URL", hide_env_values = true, value_name = "URL")]
-    nats_url: Option<String>,
+    #[command(flatten)]
+    nats: NatsOptions,
 
     /// Other processes of the service (http://host:port), to which requests are passed on that this one does not answer
     #[arg(long, env = "FRAMELANE_FORWARD_TO", value_delimiter = ',', value_name = "URL,…")]
@@ -120,10 +119,21 @@ enum Bus {
 
 impl Bus {
     async fn open(options: &ServeOptions) -> Result<Bus, Box<dyn Error>> {
-        Ok(match &options.nats_url {
-            Some(url) => Bus::Nats(NatsBus::connect(url).await?),
+        Ok(match options.nats.access() {
+            Some(access) => Bus::Nats(NatsBus::connect(&access).await?),
             None => Bus::Inside(InProcessBus::default()),
         })
+    }
+
+    /// Where public events go beside `/v1/events`, if anywhere.
+    async fn publisher(
+        &self,
+        options: &NatsOptions,
+    ) -> Result<Option<Arc<dyn EventPublisher>>, PublishError> {
+        match self {
+            Bus::Inside(_) => Ok(None),
+            Bus::Nats(bus) => options.publisher(bus).await,
+        }
     }
 
     fn hints(&self) -> Arc<dyn HintBus> {
@@ -232,7 +242,7 @@ fn take_folder(data: &DataDir) -> Result<File, String> {
 /// Runs the service until it is told to stop.
 pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let data = &options.data;
-    let meeting = Meeting { database: !data.has_own_log(), nats: options.nats_url.is_some() };
+    let meeting = Meeting { database: !data.has_own_log(), nats: options.nats.access().is_some() };
     let duties = Duties::of(&options.roles, meeting)?;
     std::fs::create_dir_all(&data.data_dir)
         .map_err(|error| format!("could not make {}: {error}", data.data_dir.display()))?;
@@ -378,6 +388,7 @@ impl Face {
             service_limits: shared.limits.clone(),
             traces: options.traces.target()?,
             duties: duties.query,
+            publisher: if duties.query.projects { shared.bus.publisher(&options.nats).await? } else { None },
             ..QueryOptions::default()
         };
         // Before anything can be accepted: what is from then on is told to webhooks.

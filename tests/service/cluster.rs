@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -30,17 +32,30 @@ impl Nats {
         Nats { child, folder, port }
     }
 
+    /// The same, but it can't keep anything.
+    async fn without_streams() -> Nats {
+        let mut nats = Nats::start().await;
+        nats.kill();
+        let mut command = Nats::command(nats.folder.path(), &nats.port.to_string());
+        nats.child = command.spawn().unwrap();
+        Nats::port_of(nats.folder.path(), nats.child.id()).await;
+        nats
+    }
+
     fn spawn(folder: &Path, port: &str) -> Child {
+        let mut command = Nats::command(folder, port);
+        command.args(["--jetstream", "--store_dir"]).arg(folder.join("streams"));
+        command.spawn().expect("nats-server is installed (make setup-test)")
+    }
+
+    fn command(folder: &Path, port: &str) -> Command {
         // Debian puts it where only administrators' paths look.
         let installed = Path::new("/usr/sbin/nats-server");
         let executable = if installed.exists() { installed } else { Path::new("nats-server") };
-        Command::new(executable)
-            .args(["--addr", "127.0.0.1", "--port", port, "--ports_file_dir"])
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nats-server is installed (make setup-test)")
+        let mut command = Command::new(executable);
+        command.args(["--addr", "127.0.0.1", "--port", port, "--ports_file_dir"]).arg(folder);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     async fn port_of(folder: &Path, pid: u32) -> u16 {
@@ -273,6 +288,82 @@ async fn nats_may_go_away_and_come_back() {
     let back = Instant::now();
     cluster.ends_with(&id, &alone, "without NATS for a while").await;
     assert!(back.elapsed() < Duration::from_secs(60), "it goes on soon: {:?}", back.elapsed());
+}
+
+/// What JetStream answers.
+async fn jetstream(client: &async_nats::Client, request: &str, question: Value) -> Value {
+    let request = format!("$JS.API.STREAM.{request}.EVENTS");
+    let answer = client.request(request, question.to_string().into()).await.unwrap();
+    serde_json::from_slice(&answer.payload).unwrap()
+}
+
+#[tokio::test]
+async fn subscribers_at_nats_are_told_what_the_api_tells_and_a_lost_stream_holds_nothing_up() {
+    let cluster = Cluster::start(1).await;
+    let client = async_nats::connect(cluster.nats.address()).await.unwrap();
+    let id = cluster.face.submit(&cluster.film()).await;
+    let (job, _) = cluster.face.film(&id).await;
+    let (told, mut heard) = (cluster.face.events(&id).await, Vec::new());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while heard.len() < told.len() {
+        assert!(Instant::now() < deadline, "{} of {} events are on the stream", heard.len(), told.len());
+        let message =
+            jetstream(&client, "MSG.GET", json!({ "seq": heard.len() + 1 })).await["message"].clone();
+        match message["data"].as_str() {
+            Some(data) => {
+                heard.push(serde_json::from_slice::<Value>(&STANDARD.decode(data).unwrap()).unwrap())
+            }
+            None => sleep(Duration::from_millis(50)).await,
+        }
+    }
+    assert_eq!(heard, told);
+
+    let id = cluster.face.submit(&cluster.film()).await;
+    cluster.until(&id, "render.part_stored", 1).await;
+    assert_eq!(jetstream(&client, "DELETE", json!({})).await["success"], true);
+    let sha256 = job["output"]["sha256"].as_str().unwrap();
+    cluster.ends_with(&id, sha256, "without its stream").await;
+    let end = json!({ "last_by_subj": format!("framelane.events.*.{id}.render.completed") });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = client.request("$JS.API.STREAM.MSG.GET.EVENTS", end.to_string().into()).await;
+        let found = found.map(|answer| serde_json::from_slice::<Value>(&answer.payload).unwrap());
+        if found.is_ok_and(|found| found["message"].is_object()) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the stream is not made anew");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let metrics = get_url(format!("{}/metrics", cluster.face.address)).await.unwrap().text().await.unwrap();
+    let failing = "framelane_projection_failing{projection=\"nats_relay\"} 0";
+    assert!(metrics.contains(failing), "the relay tells how it is: {metrics}");
+}
+
+#[tokio::test]
+async fn a_nats_that_keeps_no_events_is_refused_with_the_remedy() {
+    let nats = Nats::without_streams().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_framelane"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--roles", "command,query,projector,webhooks"]);
+        command.args(["--nats-url", &nats.address(), "--data-dir"]).arg(folder.path()).args(options);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let refused = serve(&[]).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("nats-server with -js"), "{said}");
+    let options = [
+        "--roles",
+        "command,query,projector,webhooks",
+        "--nats-url",
+        &nats.address(),
+        "--nats-events",
+        "off",
+    ];
+    let service = Service::start(&folder.path().join("without"), &options).await;
+    let ready = get_url(format!("{}/readyz", service.address)).await.unwrap();
+    assert!(ready.status().is_success(), "it goes without");
 }
 
 #[test]

@@ -8,6 +8,11 @@
 //! An order that nobody takes is handed back at once: a claim whose answer got lost costs neither an attempt nor the
 //! lease's time. Everything else that gets lost is asked again. While there is no connection nothing is asked, so that
 //! no old claim takes effect when it is back. Must not know: what an order is about, who may do what.
+//!
+//! Hints are core messages and not a work-queue stream, which would keep them: a hint grants nothing, so one that is kept
+//! is worth no more than one that is said again. The backlog lies in the log's database; while any of it is due the command
+//! side says so every second, and workers look by themselves as often. So nothing has to be republished, counted or
+//! terminated, no hint can be older than the work it tells of, and there is no stream whose loss could hold work up.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,23 +27,26 @@ use events::work::{Claim, Heartbeat, HeartbeatReply, ReportReply, WorkOrder, Wor
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use thiserror::Error;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::port::{BusError, HintBus, WorkBus, WorkService};
-use address::Address;
 use parcel::{Parcel, Proof};
 use wire::Answer;
 
+pub use open::{Identity, NatsAccess, OpenBusError};
+pub use stream::NatsEvents;
+
 mod address;
+mod cloud_event;
+mod jetstream;
+mod open;
 mod parcel;
 mod service;
+mod settings;
+mod stream;
 mod wire;
-
-/// A server that carries less per message would get every composition in hundreds of pieces.
-const PAYLOAD_MIN: usize = 64 * 1024;
 
 /// How long an answer is waited for. Appending under load takes a tenth of a second; past this nobody is at it.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
@@ -92,94 +100,13 @@ impl std::fmt::Debug for NatsBus {
     }
 }
 
-/// The bus could not be opened.
-#[derive(Debug, Error)]
-pub enum OpenBusError {
-    /// The text is no address.
-    #[error("could not read the bus's address: {0}")]
-    Address(String),
-    /// No server takes us.
-    #[error("could not connect to NATS at {servers}")]
-    Connect {
-        /// Which were tried.
-        servers: String,
-        /// Why not.
-        #[source]
-        source: async_nats::ConnectError,
-    },
-    /// Nothing can be subscribed to.
-    #[error("could not listen to NATS at {servers}")]
-    Listen {
-        /// Where.
-        servers: String,
-        /// Why not.
-        #[source]
-        source: async_nats::SubscribeError,
-    },
-    /// The server takes our messages and delivers none.
-    #[error("could not listen to NATS at {servers}: no message came back in time")]
-    Silent {
-        /// Where.
-        servers: String,
-    },
-    /// The server carries too little per message.
-    #[error(
-        "could not use NATS at {servers}: it carries {found} bytes per message, and {PAYLOAD_MIN} are the least that is \
-         sensible; raise max_payload in the server's configuration (its default is 1 MiB)"
-    )]
-    PayloadTooSmall {
-        /// Where.
-        servers: String,
-        /// Its `max_payload`.
-        found: usize,
-    },
-    /// The server carries no headers.
-    #[error(
-        "could not use NATS at {servers}: version {version} carries no headers; use 2.2 or newer and leave them on"
-    )]
-    NoHeaders {
-        /// Where.
-        servers: String,
-        /// Its version.
-        version: String,
-    },
-}
-
 impl NatsBus {
-    /// Connects to a server or cluster: `nats://user:password@host:4222`, `nats://token@host`, `tls://…` where the way
-    /// is to be encrypted (the system's certificates decide), several servers of a cluster separated by commas. From
-    /// then on a lost connection comes back by itself. Needs a tokio runtime.
+    /// Connects to a server or cluster. From then on a lost connection comes back by itself. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`OpenBusError`].
-    pub async fn connect(address: &str) -> Result<NatsBus, OpenBusError> {
-        let address = Address::parse(address).map_err(OpenBusError::Address)?;
-        let servers = address.names();
-        let options = async_nats::ConnectOptions::new()
-            .name("framelane")
-            .ping_interval(PING)
-            .subscription_capacity(WAITING)
-            .event_callback(|event| async move { tell(&event) });
-        let client = address.log_in(options).connect(address.servers).await;
-        let client = client.map_err(|source| OpenBusError::Connect { servers: servers.clone(), source })?;
-        let info = client.server_info();
-        if info.max_payload < PAYLOAD_MIN {
-            return Err(OpenBusError::PayloadTooSmall { servers, found: info.max_payload });
-        }
-        if !info.headers {
-            return Err(OpenBusError::NoHeaders { servers, version: info.version });
-        }
-        let listen = |source| OpenBusError::Listen { servers: servers.clone(), source };
-        let hints = client.subscribe(wire::HINT).await.map_err(listen)?;
-        let cancellations = client.subscribe(wire::CANCEL).await.map_err(listen)?;
-        let inbox = client.new_inbox();
-        let mut echo = client.subscribe(inbox.clone()).await.map_err(listen)?;
-        // Once our own message has come back, the server knows of all that was subscribed to before it.
-        let heard = async { client.publish(inbox, "".into()).await.is_ok() && echo.next().await.is_some() };
-        if !tokio::time::timeout(CONNECT_PATIENCE, heard).await.unwrap_or(false) {
-            return Err(OpenBusError::Silent { servers });
-        }
-        Ok(NatsBus::over(client, hints, cancellations))
+    pub async fn connect(access: &NatsAccess) -> Result<NatsBus, OpenBusError> {
+        open::connect(access).await
     }
 
     fn over(client: Client, hints: Subscriber, cancellations: Subscriber) -> NatsBus {
@@ -198,6 +125,12 @@ impl NatsBus {
         tokio::spawn(end.clone().run_until_cancelled_owned(Arc::clone(&link).listen(hints, cancellations)));
         tokio::spawn(end.clone().run_until_cancelled_owned(Arc::clone(&link).tell_workers(outgoing)));
         NatsBus { link, _end: Arc::new(end.drop_guard()) }
+    }
+
+    /// The publisher of public events over the same connection; its stream keeps `max_bytes` at most.
+    #[must_use]
+    pub fn events(&self, max_bytes: u64) -> NatsEvents {
+        NatsEvents::new(Arc::clone(&self.link), max_bytes)
     }
 
     /// Whether there is a connection right now.

@@ -54,6 +54,11 @@ impl Address {
         }
     }
 
+    /// Whether it says who we are.
+    pub(super) fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
     /// For people: `host:port, host:port`.
     pub(super) fn names(&self) -> String {
         let name = |server: &ServerAddr| format!("{}:{}", server.host(), server.port());

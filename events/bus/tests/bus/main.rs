@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod access;
 mod nats;
 mod port;
+mod publishing;
 mod scripted;
 mod server;

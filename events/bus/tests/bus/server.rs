@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bus::{NatsBus, OpenBusError};
+use bus::{NatsAccess, NatsBus, OpenBusError};
 
 /// A running server.
 #[derive(Debug)]
@@ -17,7 +17,20 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with these lines in its configuration, and waits until it listens.
     pub(crate) async fn start(configuration: &str) -> Server {
+        Server::start_in(tempfile::tempdir().unwrap(), configuration).await
+    }
+
+    /// The same with JetStream, which keeps its streams in the server's folder.
+    pub(crate) async fn with_streams(configuration: &str) -> Server {
         let folder = tempfile::tempdir().unwrap();
+        let streams = folder.path().join("streams");
+        let jetstream =
+            format!("jetstream {{ store_dir: {streams:?}, max_file_store: 4GB }}\n{configuration}");
+        Server::start_in(folder, &jetstream).await
+    }
+
+    /// The same in a folder that holds what the configuration names.
+    pub(crate) async fn start_in(folder: tempfile::TempDir, configuration: &str) -> Server {
         std::fs::write(folder.path().join("nats.conf"), configuration).unwrap();
         // The server chooses the port and writes it down.
         let child = spawn(folder.path(), "-1");
@@ -29,6 +42,11 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+
+    /// Loses all that it kept. Only while it is down.
+    pub(crate) fn forget(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("streams")).unwrap();
     }
 
     /// Starts it again where it was.
@@ -55,7 +73,12 @@ impl Server {
     /// Connects with `user:password` or a token.
     pub(crate) async fn try_connect(&self, login: &str) -> Result<NatsBus, OpenBusError> {
         let at = if login.is_empty() { "" } else { "@" };
-        NatsBus::connect(&format!("nats://{login}{at}127.0.0.1:{}", self.port)).await
+        NatsBus::connect(&NatsAccess::from(&*format!("nats://{login}{at}127.0.0.1:{}", self.port))).await
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 }
 
