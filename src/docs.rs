@@ -1,13 +1,14 @@
-//! The contract, served: `/openapi.json`, and the page at `/docs` that shows it. Both are open to everyone.
+//! The contract, served: `/openapi.json`, the page at `/docs` that shows it, and `/asyncapi.json` for what the service sends
+//! by itself. All are open to everyone.
 //!
-//! The document is made once, when the service starts, from the descriptions beside the handlers, so it can't tell of
-//! another service than this one. The page is one file of ours that asks no other host for anything.
+//! The documents are made once, when the service starts, from the descriptions beside the handlers and the types of events,
+//! so they can't tell of another service than this one. The page is one file of ours that asks no other host for anything.
 
 use std::sync::Arc;
 
 use api::fresh::is_known;
 use api::openapi::{self, Info};
-use api::{Answer, Endpoints, Operation};
+use api::{Answer, Endpoints, Operation, asyncapi};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, StatusCode};
@@ -34,29 +35,48 @@ with a JSON pointer.
 - Lists are `{\"data\", \"next_cursor\", \"has_more\"}`.
 - `x-extension` marks what goes beyond the public API, `x-supported: false` what this version does not carry out.";
 
-/// The document's bytes and their validator.
+/// A document's bytes and their validator.
 #[derive(Debug, Clone, Default)]
 struct Document {
     bytes: Arc<[u8]>,
     etag: String,
 }
 
+impl Document {
+    fn of(document: &serde_json::Value) -> Document {
+        let bytes = document.to_string().into_bytes();
+        let etag = format!("\"{}\"", Sha256::of(&bytes));
+        Document { bytes: bytes.into(), etag }
+    }
+}
+
 /// The endpoints, and those that tell of them. `public_url`: what clients put before the paths.
 pub(crate) fn with_documents(endpoints: Endpoints, public_url: &str) -> Endpoints {
     // The document tells of its own endpoint, too.
-    let all = endpoints.clone().and(own(Document::default()));
+    let all = endpoints.clone().and(own(Document::default(), Document::default()));
     let info = Info { version: env!("CARGO_PKG_VERSION"), server_url: public_url, text: INTRODUCTION };
-    let bytes = openapi::document(info, &all).to_string().into_bytes();
-    let etag = format!("\"{}\"", Sha256::of(&bytes));
-    endpoints.and(own(Document { bytes: bytes.into(), etag }))
+    let (asked, sent) = (openapi::document(info, &all), asyncapi::document(info, &all));
+    endpoints.and(own(Document::of(&asked), Document::of(&sent)))
 }
 
-fn own(document: Document) -> Endpoints {
-    Endpoints::new().serve(document_operation(), tell).serve(page_operation(), show).with_state(document)
+/// The endpoints of both documents: of what is asked for, and of what is sent unasked.
+fn own(asked: Document, sent: Document) -> Endpoints {
+    let asked = Endpoints::new().serve(asked_operation(), tell).with_state(asked);
+    let sent = Endpoints::new().serve(sent_operation(), tell).with_state(sent);
+    asked.and(sent).and(Endpoints::new().serve(page_operation(), show))
 }
 
-fn document_operation() -> Operation {
-    Operation::get("/openapi.json", "get_openapi", "This document")
+fn asked_operation() -> Operation {
+    document(Operation::get("/openapi.json", "get_openapi", "This document"), "OpenAPI 3.1.")
+}
+
+fn sent_operation() -> Operation {
+    let summary = "What the service sends by itself: events at NATS, and webhooks";
+    document(Operation::get("/asyncapi.json", "get_asyncapi", summary), "AsyncAPI 3.0.")
+}
+
+fn document(operation: Operation, form: &'static str) -> Operation {
+    operation
         .tag("Service")
         .keyless()
         .header(
@@ -64,11 +84,7 @@ fn document_operation() -> Operation {
             "A document that the client has already (its ETag).",
             json!({ "type": "string" }),
         )
-        .answers(
-            Answer::empty(200, "OpenAPI 3.1.")
-                .or_as("application/json", json!({ "type": "object" }))
-                .with("ETag"),
-        )
+        .answers(Answer::empty(200, form).or_as("application/json", json!({ "type": "object" })).with("ETag"))
         .answers(Answer::empty(304, "The client has it.").with("ETag"))
 }
 

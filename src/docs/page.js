@@ -317,7 +317,8 @@ function show() {
     section({ ...post, path: name, method: "post" }, "hook", "hook"));
   const sections = [...operations, ...hooks];
   main.replaceChildren(make("h1", {}, api.info.title), make("p", { class: "quiet" }, `Version ${api.info.version} · `,
-    make("a", { href: "openapi.json" }, "openapi.json")), markdown(api.info.description));
+    make("a", { href: "openapi.json" }, "openapi.json"), " · ",
+    make("a", { href: "asyncapi.json", title: "What the service sends by itself" }, "asyncapi.json")), markdown(api.info.description));
   contents.replaceChildren();
   const chapters = api.tags.map(({ name, description }) => {
     const inside = sections.filter(({ tag }) => tag === name);

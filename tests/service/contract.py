@@ -10,7 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 ADDRESS, KEY, FOLDER = sys.argv[1], sys.argv[2], Path(sys.argv[3])
@@ -71,6 +71,26 @@ def a_generated_client_works():
     path = FOLDER / "generated.mp4"
     path.write_bytes(film)
     print(path)
+    return job.id
+
+
+def what_is_sent_keeps_to_its_document(render):
+    """Every event of a real job is what its message in the AsyncAPI document says."""
+    with urllib.request.urlopen(f"{ADDRESS}/asyncapi.json") as answer:
+        document = json.load(answer)
+    assert document["asyncapi"] == "3.0.0", document["asyncapi"]
+    for schema in document["components"]["schemas"].values():
+        Draft7Validator.check_schema(schema)
+    request = urllib.request.Request(f"{ADDRESS}/v1/renders/{render}/events", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(request) as answer:
+        events = json.load(answer)["data"]
+    assert len({event["type"] for event in events}) > 5, f"this test must see many types of events: {events}"
+    for event in events:
+        payload = document["components"]["messages"][event["type"]]["payload"]
+        # References are into the whole document, so that is the schema's root.
+        Draft7Validator({**payload, "components": document["components"]}).validate(event)
+        other = "render.failed" if event["type"] != "render.failed" else "render.queued"
+        assert not Draft7Validator({**payload, "components": document["components"]}).is_valid({**event, "type": other})
 
 
 def main():
@@ -79,7 +99,7 @@ def main():
     OpenAPIV31SpecValidator(document).validate()
     examples_keep_to_the_document(document)
     generate(document)
-    a_generated_client_works()
+    what_is_sent_keeps_to_its_document(a_generated_client_works())
 
 
 main()

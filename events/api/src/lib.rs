@@ -2,13 +2,14 @@
 //! and the document that tells clients of all of it.
 //!
 //! A role gives its [`Endpoints`]: each handler with the [`Operation`] that describes it. Whoever serves them joins the
-//! roles', makes the document of them ([`openapi::document`]) and calls [`with_conventions`] once, so that no answer leaves
-//! without the envelope and a request id. Must not know: what any endpoint does.
+//! roles', makes the documents of them ([`openapi::document`], [`asyncapi::document`]) and calls [`with_conventions`] once,
+//! so that no answer leaves without the envelope and a request id. Must not know: what any endpoint does.
 //!
 //! **To add an endpoint**, write a handler and beside it a function that returns its `Operation`, and add
 //! `.serve(operation(), handler)` to the role's list. The document, the page at `/docs` and the tests that check
 //! answers against the document follow by themselves.
 
+pub mod asyncapi;
 pub mod caller;
 pub mod conventions;
 pub mod endpoints;

@@ -160,24 +160,38 @@ fn header_refs<'n>(needs_key: bool, names: impl IntoIterator<Item = &'n str>) ->
     ["x-request-id"].into_iter().chain(rates).chain(names).map(header).collect()
 }
 
-/// Writes operations, and gathers the schemas they refer to.
-struct Writer {
+/// Writes what refers to schemas, and gathers these.
+pub(crate) struct Writer {
     generator: SchemaGenerator,
     named: Map<String, Value>,
 }
 
 impl Default for Writer {
     fn default() -> Writer {
-        let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        Writer::with(SchemaSettings::draft2020_12())
+    }
+}
+
+impl Writer {
+    fn with(settings: SchemaSettings) -> Writer {
+        let settings = settings.for_serialize().with(|settings| {
             settings.definitions_path = SCHEMAS.into();
             settings.meta_schema = None;
         });
         Writer { generator: settings.into_generator(), named: Map::new() }
     }
-}
 
-impl Writer {
-    fn shape(&mut self, shape: &Shape) -> Value {
+    /// One whose schemas are of an older draft: AsyncAPI's.
+    pub(crate) fn of_draft_7() -> Writer {
+        Writer::with(SchemaSettings::draft07())
+    }
+
+    /// What writes the schemas of types.
+    pub(crate) fn generator(&mut self) -> &mut SchemaGenerator {
+        &mut self.generator
+    }
+
+    pub(crate) fn shape(&mut self, shape: &Shape) -> Value {
         match shape {
             Shape::Type(schema) => schema(&mut self.generator).to_value(),
             Shape::Written(schema) => schema.clone(),
@@ -190,7 +204,7 @@ impl Writer {
     }
 
     /// All components, sorted by name.
-    fn schemas(mut self) -> Map<String, Value> {
+    pub(crate) fn schemas(mut self) -> Map<String, Value> {
         let mut schemas = self.generator.take_definitions(true);
         schemas.values_mut().for_each(gather_words);
         for (name, schema) in self.named {
@@ -337,7 +351,7 @@ fn gather_words(schema: &mut Value) {
 }
 
 /// What signs a webhook.
-const SIGNATURES: &[(&str, &str)] = &[
+pub(crate) const SIGNATURES: &[(&str, &str)] = &[
     (
         "Framelane-Signature",
         "`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `t`, `.` and the body, with the whole secret (`whsec_…`) as the key. \
