@@ -39,6 +39,9 @@ const PAGE: u32 = 256;
 /// Bytes of a window: what shares the connection waits behind it.
 const WINDOW_BYTES: usize = 1024 * 1024;
 
+/// How often in a row another writer may be ahead before it is told of.
+const OVERTAKEN_MAX: u32 = 20;
+
 /// The pauses between attempts while nothing goes: the first one, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -75,15 +78,33 @@ enum RelayError {
 struct Trouble {
     told: Option<String>,
     pause: Duration,
+    overtaken: u32,
+}
+
+impl Default for Trouble {
+    fn default() -> Trouble {
+        Trouble { told: None, pause: PAUSE, overtaken: 0 }
+    }
 }
 
 impl Trouble {
+    /// Whether being overtaken once more is no trouble yet.
+    fn lets_pass(&mut self) -> bool {
+        self.overtaken += 1;
+        self.overtaken <= OVERTAKEN_MAX
+    }
+
     /// Takes note of an error; how long to wait now.
     fn met(&mut self, error: &RelayError) -> Duration {
         let what = chain(error);
-        if self.told.as_ref() != Some(&what) {
+        // An outage has many faces, and is one.
+        let trouble = match error {
+            RelayError::Publish(PublishError::Unavailable(_)) => String::new(),
+            _ => what.clone(),
+        };
+        if self.told.as_ref() != Some(&trouble) {
             tracing::warn!(error = what, "events are not published at NATS for now; trying again");
-            self.told = Some(what);
+            self.told = Some(trouble);
         }
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE_MAX);
@@ -94,7 +115,7 @@ impl Trouble {
         if self.told.take().is_some() {
             tracing::info!("events are published at NATS again");
         }
-        self.pause = PAUSE;
+        (self.pause, self.overtaken) = (PAUSE, 0);
     }
 }
 
@@ -107,13 +128,17 @@ impl Relay {
 
     /// Publishes until it is cancelled. Whatever is away meanwhile, nothing waits for the relay but subscribers.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut trouble = Trouble { told: None, pause: PAUSE };
+        let mut trouble = Trouble::default();
         while !stop.is_cancelled() {
             let Some(ended) = stop.run_until_cancelled(self.follow(&mut trouble)).await else { return };
             let pause = match ended {
                 Ok(never) => match never {},
                 // Another writer was there: a moment later it is seen where it has come to.
-                Err(RelayError::Superseded | RelayError::Publish(PublishError::Moved)) => PAUSE,
+                Err(RelayError::Superseded | RelayError::Publish(PublishError::Moved))
+                    if trouble.lets_pass() =>
+                {
+                    PAUSE
+                }
                 Err(error) => {
                     self.failing.store(true, Ordering::Relaxed);
                     trouble.met(&error)
@@ -272,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_trouble_is_told_once_and_waited_out_ever_longer() {
-        let mut trouble = Trouble { told: None, pause: PAUSE };
+        let mut trouble = Trouble::default();
         let away = || RelayError::Publish(PublishError::Unavailable("nobody is there".to_owned()));
         assert_eq!((trouble.met(&away()), trouble.met(&away())), (PAUSE, PAUSE * 2));
         let pauses: Vec<_> = (0..10).map(|_| trouble.met(&away())).collect();
@@ -280,5 +305,8 @@ mod tests {
         assert!(trouble.told.is_some());
         trouble.over();
         assert_eq!((trouble.met(&away()), trouble.told.is_some()), (PAUSE, true));
+        let mut trouble = Trouble::default();
+        let quiet = (0..100).filter(|_| trouble.lets_pass()).count();
+        assert_eq!(quiet, 20, "being overtaken for ever is a trouble");
     }
 }

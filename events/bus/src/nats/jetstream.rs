@@ -118,7 +118,7 @@ impl JetStream<'_> {
                 PublishError::Unavailable(format!("JetStream was not asked: {kind}"))
             }
         })?;
-        let mut answer: Value = read_bytes(&reply.payload)?;
+        let mut answer: Value = serde_json::from_slice(&reply.payload).map_err(|_other| unreadable())?;
         match answer.get_mut("error").map(Value::take) {
             Some(fault) => read(fault).map(Err),
             None => Ok(Ok(answer)),
@@ -152,11 +152,6 @@ fn off(why: &str) -> PublishError {
 
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, PublishError> {
     serde_json::from_value(answer).map_err(|_other| unreadable())
-}
-
-/// Reads what JetStream sent.
-pub(super) fn read_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, PublishError> {
-    serde_json::from_slice(bytes).map_err(|_other| unreadable())
 }
 
 fn unreadable() -> PublishError {

@@ -8,6 +8,7 @@
 //! whoever else writes: a second writer of the same events meets its doubles (known by their ids for two minutes), and one
 //! that has slept for longer is refused. Must not know: the log, checkpoints.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::{Client, Message, StatusCode, Subject, Subscriber};
@@ -42,6 +43,8 @@ impl std::fmt::Debug for NatsEvents {
 /// The acknowledgement of a message, or why there is none.
 #[derive(Debug, Deserialize)]
 struct Acknowledgement {
+    #[serde(default)]
+    stream: String,
     #[serde(default)]
     seq: u64,
     error: Option<ApiFault>,
@@ -141,15 +144,15 @@ impl NatsEvents {
             let sent = client.publish_with_reply_and_headers(to, reply, headers, event.json.clone()).await;
             sent.map_err(|error| unsent(&error))?;
         }
-        let mut acknowledged: Vec<_> = window.iter().map(|_| None).collect();
-        for _ in window {
+        let mut acknowledged: BTreeMap<usize, Acknowledgement> = BTreeMap::new();
+        while acknowledged.len() < window.len() {
             let answer = self.next_answer(&mut answers).await?;
-            let place = number_of(&answer.subject).and_then(|number| acknowledged.get_mut(number));
-            if let Some(place) = place {
-                *place = Some(acknowledgement(&answer)?);
+            let number = number_of(&answer.subject).filter(|number| *number < window.len());
+            if let (Some(number), Some(acknowledgement)) = (number, acknowledgement(&answer)?) {
+                acknowledged.entry(number).or_insert(acknowledgement);
             }
         }
-        outcome(after, acknowledged)
+        outcome(after, acknowledged.into_values())
     }
 
     /// Waits for it in patience, unless the connection is lost meanwhile: then none comes.
@@ -171,30 +174,35 @@ fn number_of(subject: &Subject) -> Option<usize> {
     subject.rsplit_once('.')?.1.parse().ok()
 }
 
-fn acknowledgement(answer: &Message) -> Result<Acknowledgement, PublishError> {
+/// `None`: it is a stranger's, who hears events as they pass and answers them.
+fn acknowledgement(answer: &Message) -> Result<Option<Acknowledgement>, PublishError> {
     if answer.status == Some(StatusCode::NO_RESPONDERS) {
         // No stream takes the subject.
         return Err(PublishError::Moved);
     }
-    jetstream::read_bytes(&answer.payload)
+    let read = serde_json::from_slice::<Acknowledgement>(&answer.payload);
+    Ok(read.ok().filter(|read| read.stream == STREAM || read.error.is_some()))
 }
 
 /// What the acknowledgements of a window, in its order, come to.
-fn outcome(after: u64, acknowledged: Vec<Option<Acknowledgement>>) -> Result<Sent, PublishError> {
+fn outcome(
+    after: u64,
+    acknowledged: impl IntoIterator<Item = Acknowledgement>,
+) -> Result<Sent, PublishError> {
     let mut sent = Sent { count: 0, sequence: after };
     // An event that was on the stream long before its turn shifts those behind it: they are sent again.
     let mut shifted = false;
     for acknowledgement in acknowledged {
-        match acknowledgement {
-            Some(Acknowledgement { seq, error: None }) => {
+        match acknowledgement.error {
+            None => {
                 sent.count += 1;
-                if seq == sent.sequence + 1 { sent.sequence = seq } else { shifted = true }
+                let next = acknowledgement.seq == sent.sequence + 1;
+                if next { sent.sequence += 1 } else { shifted = true }
             }
-            Some(Acknowledgement { error: Some(fault), .. }) if fault.number == WRONG_SEQUENCE => {
+            Some(fault) if fault.number == WRONG_SEQUENCE => {
                 return if shifted { Ok(sent) } else { Err(PublishError::Moved) };
             }
-            Some(Acknowledgement { error: Some(fault), .. }) => return Err(fault.told()),
-            None => return Err(PublishError::Unavailable("an event was acknowledged twice".to_owned())),
+            Some(fault) => return Err(fault.told()),
         }
     }
     Ok(sent)
@@ -237,13 +245,12 @@ impl EventPublisher for NatsEvents {
 mod tests {
     use super::*;
 
-    fn stored(seq: u64) -> Option<Acknowledgement> {
-        Some(Acknowledgement { seq, error: None })
+    fn stored(seq: u64) -> Acknowledgement {
+        Acknowledgement { stream: STREAM.to_owned(), seq, error: None }
     }
 
-    fn refused(number: u32) -> Option<Acknowledgement> {
-        let fault = ApiFault { number, description: String::new() };
-        Some(Acknowledgement { seq: 0, error: Some(fault) })
+    fn refused(number: u32) -> Acknowledgement {
+        Acknowledgement { error: Some(ApiFault { number, description: String::new() }), ..stored(0) }
     }
 
     #[test]

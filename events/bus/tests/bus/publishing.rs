@@ -171,6 +171,24 @@ async fn events_that_are_there_already_are_not_there_twice_whoever_wrote_last() 
 }
 
 #[tokio::test]
+async fn whoever_answers_events_as_they_pass_acknowledges_nothing() {
+    let scene = Scene::start().await;
+    let mut passing = scene.stranger.subscribe("framelane.events.>").await.unwrap();
+    scene.stranger.flush().await.unwrap();
+    let polite = scene.stranger.clone();
+    tokio::spawn(async move {
+        while let Some(event) = passing.next().await {
+            let reply = event.reply.unwrap();
+            polite.publish(reply.clone(), r#"{"seq":1000}"#.into()).await.unwrap();
+            polite.publish(reply, "thank you".into()).await.unwrap();
+        }
+    });
+    scene.publisher.ensure().await.unwrap();
+    assert_eq!(scene.publisher.publish(0, &events(1..=50)).await.unwrap(), 50);
+    assert_eq!(scene.publisher.publish(50, &events(51..=100)).await.unwrap(), 100);
+}
+
+#[tokio::test]
 async fn a_deleted_stream_is_noticed_and_made_anew() {
     let scene = Scene::start().await;
     scene.publisher.ensure().await.unwrap();
