@@ -9,6 +9,7 @@ use bus::{HintBus, InProcessBus, NatsBus, WorkBus};
 use command::{CommandConfig, CommandRole, DiskSpace};
 use event_store::{EventStore, PostgresOptions, PostgresStore, Route, SqliteStore, Vault};
 use outbound::{AllowedNetworks, Outbound};
+use query::read_db::ReadPlace;
 use query::{QueryConfig, QueryRole};
 use serde_json::Value;
 use storage::{LinkSigner, LocalStorage, Storage};
@@ -72,12 +73,12 @@ impl House {
         let (key, secret) = (KEY.to_owned(), WEBHOOK_SECRET.to_owned());
         command.ensure_first_workspace(Some(key), Some(secret)).await.unwrap();
         let outbound = Outbound::new(AllowedNetworks::parse("127.0.0.0/8").unwrap()).unwrap();
-        let read_db = folder.path().join("read.db");
+        let read_db = ReadPlace::File(folder.path().join("read.db"));
         let reading = QueryConfig { store: Arc::clone(&store), vault, storage, links, read_db, outbound };
         let query = QueryRole::open(reading).await.unwrap();
         hints.serve(command.work_service());
 
-        let endpoints = command.endpoints().and(query.endpoints());
+        let endpoints = command.endpoints().and(query.endpoints()).and(query.health_endpoints());
         let router = api::with_conventions(endpoints.into_router(), || "asked".to_owned(), &limits);
         let listener = PatientListener::new(listener, Duration::from_secs(limits.write_deadline_s));
         let service = router.into_make_service_with_connect_info::<Peer>();
