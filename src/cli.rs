@@ -5,6 +5,7 @@ mod events;
 mod limits;
 mod listen;
 mod nats;
+mod objects;
 mod projections;
 mod render;
 mod replay;

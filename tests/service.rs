@@ -5,6 +5,8 @@
 #[path = "../events/store/tests/store/server.rs"]
 #[expect(dead_code, reason = "its own tests do more with it")]
 mod postgres;
+#[path = "../events/storage/tests/storage/server.rs"]
+mod s3_server;
 #[path = "service/support.rs"]
 mod support;
 
@@ -46,6 +48,8 @@ mod kills;
 mod limits;
 #[path = "service/no_op.rs"]
 mod no_op;
+#[path = "service/objects.rs"]
+mod objects;
 #[path = "service/operator.rs"]
 mod operator;
 #[path = "service/outage.rs"]

@@ -3,7 +3,7 @@
 //! ```text
 //!  face (command, query, projector, webhooks) ◀── claims, heartbeats, reports ──▶ workers, any number
 //!   log, read models, keys                          in process, or over NATS        no log, no keys
-//!              └───────────────────── objects: a place that all of them share ─────────────┘
+//!              └───────────────────── objects: a folder or bucket that all of them share ──┘
 //! ```
 
 use std::error::Error;
@@ -27,7 +27,7 @@ use media::decoder::DecoderConfig;
 use outbound::{AllowedNetworks, Outbound, ParseNetworkError};
 use query::webhooks::{DispatcherConfig, EndpointSwitch};
 use query::{QueryConfig, QueryOptions, QueryRole};
-use storage::{LinkSigner, LocalStorage, Storage};
+use storage::{LinkSigner, Storage};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ use worker::{Assets, AssetsConfig, Engine, EngineConfig, Worker};
 use super::DataDir;
 use super::limits::LimitOptions;
 use super::nats::NatsOptions;
+use super::objects::ObjectOptions;
 use super::roles::{Duties, Meeting, Role};
 use super::sources::SourceOptions;
 use super::traces::TraceOptions;
@@ -69,10 +70,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "FRAMELANE_FORWARD_TO", value_delimiter = ',', value_name = "URL,…")]
     forward_to: Vec<String>,
 
-    /// The folder of parts and films; one that all processes of the service share, where there are several. Inside the data
-    /// folder unless given
-    #[arg(long, env = "FRAMELANE_OBJECTS", value_name = "FOLDER")]
-    objects: Option<PathBuf>,
+    #[command(flatten)]
+    objects: ObjectOptions,
 
     /// What links in answers and webhooks begin with; http:// and the address listened on unless given
     #[arg(long, env = "FRAMELANE_PUBLIC_URL", value_name = "URL")]
@@ -253,9 +252,8 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         Some(listen) => Some(bind(listen).await?),
         None => None,
     };
-    let objects = options.objects.clone().unwrap_or_else(|| data.objects());
     let shared = Shared {
-        storage: Arc::new(LocalStorage::open(objects).await?),
+        storage: options.objects.open(data).await?,
         outbound: Outbound::new(options.network.allowed()?)?,
         bus: Bus::open(&options).await?,
         limits: options.limits.service_limits(),

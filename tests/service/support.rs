@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
+use crate::s3_server;
+
 /// The key every test service is started with.
 pub(crate) const KEY: &str = "fl_live_test_0123456789abcdef";
 
@@ -135,6 +137,8 @@ impl Service {
             .env("FRAMELANE_API_KEY", KEY)
             .env("FRAMELANE_WEBHOOK_SECRET", WEBHOOK_SECRET)
             .env("FRAMELANE_ALLOW_NETWORKS", "127.0.0.0/8")
+            .env("AWS_ACCESS_KEY_ID", s3_server::KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", s3_server::SECRET)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
