@@ -21,7 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use event_store::{EventStore, OpenPostgresError, PostgresOptions, PostgresStore, Route, SqliteStore};
+use event_store::{
+    Archive, EventStore, OpenPostgresError, PostgresOptions, PostgresStore, Route, SqliteStore,
+};
 use query::read_db::ReadPlace;
 
 use crate::telemetry::LogOptions;
@@ -112,6 +114,16 @@ impl DataDir {
 
     /// Opens the log; a file that is not there is made.
     pub(crate) async fn open_log(&self) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
+        Ok(self.open_archive().await?)
+    }
+
+    /// Opens a log that exists: looking at one must not make one.
+    pub(crate) async fn open_existing_log(&self) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
+        Ok(self.open_existing_archive().await?)
+    }
+
+    /// See [`DataDir::open_log`]; its content can be carried elsewhere.
+    pub(crate) async fn open_archive(&self) -> Result<Arc<dyn Archive>, Box<dyn Error>> {
         Ok(match self.database()? {
             Some(database) => Arc::new(PostgresStore::open(database).await?),
             None => Arc::new(SqliteStore::open(&self.log_db()).await?),
@@ -124,8 +136,8 @@ impl DataDir {
         self.database_url.as_ref().map(|url| PostgresOptions::parse(url, route)).transpose()
     }
 
-    /// Opens a log that exists: looking at one must not make one.
-    pub(crate) async fn open_existing_log(&self) -> Result<Arc<dyn EventStore>, Box<dyn Error>> {
+    /// See [`DataDir::open_existing_log`]; its content can be carried elsewhere.
+    pub(crate) async fn open_existing_archive(&self) -> Result<Arc<dyn Archive>, Box<dyn Error>> {
         let path = self.log_db();
         if self.has_own_log() && !path.is_file() {
             let place = path.display();
@@ -133,7 +145,7 @@ impl DataDir {
                 format!("there is no log at {place}: is --data-dir (or --database-url) right?").into()
             );
         }
-        self.open_log().await
+        self.open_archive().await
     }
 
     /// Where the read models are: beside the log.

@@ -1,4 +1,4 @@
-//! `framelane events`: proving that the log is what was written.
+//! `framelane events`: proving that the log is what was written, and carrying it elsewhere.
 
 use std::error::Error;
 
@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::DataDir;
 
+mod transfer;
+
 /// What to do with the log.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
@@ -16,6 +18,10 @@ pub(crate) enum EventsCommand {
     Verify(VerifyOptions),
     /// Print the last position and its hash, to be kept elsewhere as an anchor
     Head(HeadOptions),
+    /// Write the log and the rows beside it, for `import` into another database; not the master key, not the objects
+    Export(transfer::ExportOptions),
+    /// Read an export into an empty log, or into the one whose end it follows; all of it or nothing
+    Import(transfer::ImportOptions),
 }
 
 /// See [`EventsCommand::Verify`].
@@ -53,6 +59,8 @@ pub(crate) async fn run(command: EventsCommand) -> Result<(), Box<dyn Error>> {
             say(&format!("{}:{}", head.position.0, head.hash));
             Ok(())
         }
+        EventsCommand::Export(options) => transfer::write(options).await,
+        EventsCommand::Import(options) => transfer::read(options).await,
     }
 }
 

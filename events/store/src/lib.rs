@@ -2,8 +2,9 @@
 //!
 //! [`store`] is the port; [`memory`] is the reference adapter, [`sqlite`] and [`postgres`] those that last: a file
 //! (kept as [`sqlite_file`] says) for one machine, a database for any number of nodes. Readers follow the log with a
-//! [`Subscription`]; [`audit`] proves that nothing was altered; [`vault`] and [`documents`] keep what must not be
-//! readable in the file; [`nodes`] is what several nodes agree on beside the log.
+//! [`Subscription`]; [`audit`] proves that nothing was altered; [`transfer`] carries it from one database to another;
+//! [`vault`] and [`documents`] keep what must not be readable in the file; [`nodes`] is what several nodes agree on beside
+//! the log.
 //!
 //! Must not know: what events mean (see `events`), what documents mean (see `composition`).
 
@@ -18,6 +19,7 @@ pub mod sqlite;
 pub mod sqlite_file;
 pub mod store;
 pub mod subscription;
+pub mod transfer;
 pub mod vault;
 pub mod webhook_secret;
 
@@ -33,5 +35,6 @@ pub use store::{
     LeaseKey, LeaseRow, NewQueueRow, QueueRow, SideRow, StoreError, StreamAppend, WorkspaceLoad,
 };
 pub use subscription::Subscription;
+pub use transfer::{Archive, Carried, ExportError, ImportError, export, import};
 pub use vault::{Vault, VaultError, WorkspaceKey};
 pub use webhook_secret::{WebhookSecretError, replace_webhook_secret, webhook_secrets};

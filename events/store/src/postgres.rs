@@ -33,6 +33,7 @@ mod queue;
 mod record;
 mod rows;
 mod tables;
+mod transfer;
 
 pub use open::{OpenPostgresError, PostgresOptions, PostgresSchema, Route};
 

@@ -4,12 +4,12 @@
 //! Several processes may share the file: the sequencer's transactions take SQLite's write lock first and read
 //! the log's end under it. Every answered append is on the disk (`synchronous = FULL`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use events::{Position, Recorded, RenderId, Sha256, StreamId, StreamVersion, Timestamp, WorkspaceId};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqliteExecutor, SqlitePool};
 use tokio::sync::watch;
 
 use crate::chain;
@@ -31,6 +31,7 @@ mod ledger;
 mod queue;
 mod record;
 mod rows;
+mod transfer;
 
 const FILE: SqliteFile = SqliteFile {
     what: "the event log",
@@ -47,6 +48,7 @@ const FILE: SqliteFile = SqliteFile {
 /// A log in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
+    path: PathBuf,
     readers: SqlitePool,
     sequencer: Sequencer,
     /// One service works on a file, so all its nodes are in this process.
@@ -64,7 +66,7 @@ impl SqliteStore {
         let readers = connect_readers(path).await?;
         let head = read_head(&readers).await.map_err(FILE.failed(path, "reading its head"))?;
         let sequencer = Sequencer::start(SqliteLedger::new(writer), watch::Sender::new(head.position));
-        Ok(SqliteStore { readers, sequencer, nodes: LocalNodes::default() })
+        Ok(SqliteStore { path: path.to_owned(), readers, sequencer, nodes: LocalNodes::default() })
     }
 }
 
@@ -86,10 +88,10 @@ fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     }
 }
 
-async fn read_head(pool: &SqlitePool) -> Result<Head, sqlx::Error> {
+async fn read_head<'c>(executor: impl SqliteExecutor<'c>) -> Result<Head, sqlx::Error> {
     let last: Option<(i64, Vec<u8>)> =
         sqlx::query_as("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1")
-            .fetch_optional(pool)
+            .fetch_optional(executor)
             .await?;
     Ok(match last {
         Some((position, hash)) => Head {
@@ -355,8 +357,12 @@ mod tests {
         sqlx::raw_sql("PRAGMA max_page_count = 128").execute(&mut writer).await.expect("a limit");
         let readers = connect_readers(&path).await.expect("connections");
         let sequencer = Sequencer::start(SqliteLedger::new(writer), watch::Sender::new(Position(0)));
-        let store: std::sync::Arc<dyn EventStore> =
-            std::sync::Arc::new(SqliteStore { readers, sequencer, nodes: LocalNodes::default() });
+        let store: std::sync::Arc<dyn EventStore> = std::sync::Arc::new(SqliteStore {
+            path: path.clone(),
+            readers,
+            sequencer,
+            nodes: LocalNodes::default(),
+        });
         let mut stored = 0;
         let refused = loop {
             match store.append(submission(stored + 1)).await {

@@ -128,6 +128,12 @@ impl Vault {
         open(&self.sealing, context, sealed)
     }
 
+    /// Names the master key without telling it: the same key, the same name.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.derive("fingerprint").iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// A key of its own for one purpose, the same at every start: HMAC-SHA-256 (RFC 2104) of the label.
     #[must_use]
     pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {

@@ -1,7 +1,7 @@
 //! Reading the log's end and the tables beside it.
 
 use events::{Position, Sha256, StreamId, Timestamp, WorkspaceId};
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 
 use super::Reader;
 use super::clock::NOW;
@@ -11,10 +11,16 @@ use crate::store::{ApiKeyRow, Head, IdempotencyRow, IdempotencyScope};
 
 /// See [`crate::EventStore::head`].
 pub(super) async fn head(reader: &mut Reader) -> Result<Head, sqlx::Error> {
+    let named = reader.named();
+    head_of(reader, named).await
+}
+
+/// The log's end as this connection sees it.
+pub(super) async fn head_of(connection: &mut PgConnection, named: bool) -> Result<Head, sqlx::Error> {
     let last: Option<(i64, Vec<u8>)> =
         sqlx::query_as("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1")
-            .persistent(reader.named())
-            .fetch_optional(&mut **reader)
+            .persistent(named)
+            .fetch_optional(connection)
             .await?;
     Ok(match last {
         Some((position, hash)) => Head { position: Position(position.cast_unsigned()), hash: digest(hash)? },

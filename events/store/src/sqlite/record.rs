@@ -7,7 +7,7 @@ use events::{
 };
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::failed;
 use crate::store::StoreError;
@@ -114,14 +114,14 @@ const PAGE: &str = "SELECT group_concat(format('%d|%d|%d|%d|%d|%s|%s|%s|%d|%d|%d
 
 /// The events behind a position, in their order; `None` where they can't be read like this: what somebody has altered need
 /// not be text.
-pub(super) async fn fetch_page(
-    pool: &SqlitePool,
+pub(super) async fn fetch_page<'c>(
+    executor: impl SqliteExecutor<'c>,
     after: Position,
     limit: u32,
     doing: &'static str,
 ) -> Result<Option<Vec<Recorded>>, StoreError> {
     let query = sqlx::query(PAGE).bind(stored(after.0)).bind(limit);
-    let row = query.fetch_one(pool).await.map_err(failed(doing))?;
+    let row = query.fetch_one(executor).await.map_err(failed(doing))?;
     let Ok(text) = row.try_get::<Option<&str>, _>(0) else { return Ok(None) };
     let mut rest = Envelope(text.unwrap_or_default());
     let mut events = Vec::new();
@@ -199,12 +199,12 @@ impl<'t> Envelope<'t> {
 }
 
 /// Runs a query for [`envelope`]. Each row is decoded while SQLite's thread fetches the next.
-pub(super) async fn fetch(
-    pool: &SqlitePool,
+pub(super) async fn fetch<'c>(
+    executor: impl SqliteExecutor<'c>,
     query: Query<'_>,
     doing: &'static str,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let mut rows = query.fetch(pool);
+    let mut rows = query.fetch(executor);
     let mut events = Vec::new();
     while let Some(row) = rows.try_next().await.map_err(failed(doing))? {
         let position: i64 = row.try_get(0).map_err(failed(doing))?;

@@ -6,4 +6,5 @@ mod port;
 mod postgres;
 mod server;
 mod sqlite;
+mod transfer;
 mod words;
