@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the service: API, worker, webhooks, all in this process
-    Serve(serve::ServeOptions),
+    Serve(Box<serve::ServeOptions>),
     /// Render a composition here and now, without a server
     Render(render::RenderOptions),
     /// Try everything a service needs on this machine, and say how to mend what is missing
@@ -151,7 +151,7 @@ impl DataDir {
     /// Where the read models are: beside the log.
     pub(crate) fn read_db(&self) -> Result<ReadPlace, OpenPostgresError> {
         Ok(match self.database()? {
-            Some(database) => ReadPlace::Postgres(database),
+            Some(database) => ReadPlace::Postgres(Box::new(database)),
             None => ReadPlace::File(self.data_dir.join("read.db")),
         })
     }
@@ -175,7 +175,7 @@ impl DataDir {
 /// Runs the subcommand.
 pub(crate) async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
-        Command::Serve(options) => serve::run(options).await,
+        Command::Serve(options) => serve::run(*options).await,
         Command::Render(options) => render::run(options).await,
         Command::Doctor(options) => doctor::run(options).await,
         Command::Events(command) => events::run(command).await,

@@ -1,15 +1,16 @@
 //! Requests that this process does not answer are passed on to one that does, so that clients need one address whatever the
 //! processes do.
 //!
-//! Promises: the request arrives as it was sent and the answer comes back as it was given, both streamed; a request that
-//! may have arrived is never sent twice. Must not know: what requests mean, who sends them.
+//! Promises: the request arrives as it was sent and the answer comes back as it was given; what is large is streamed. Where a
+//! process is not there the next one is asked; a request that may have arrived is never sent twice. Must not know: what requests mean, who sends them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use api::{ApiError, Endpoints, RequestId};
 use axum::Extension;
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method};
@@ -27,6 +28,12 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
     header::HOST,
 ];
+
+/// Bodies of at most so many bytes are kept until they have arrived; larger ones are passed on as they come.
+const KEPT_MAX: u64 = 1024 * 1024;
+
+/// How long such a body may take.
+const PATIENCE_S: u64 = 30;
 
 /// What we are called in `Via` (RFC 9110 7.6.3): a request that bears it already goes in circles.
 const VIA: &str = "1.1 framelane";
@@ -57,19 +64,18 @@ impl Forward {
 
     async fn send(&self, request: Request) -> Result<reqwest::Response, ApiError> {
         let (parts, body) = request.into_parts();
+        let mut body = Passed::of(body).await?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let headers = passed(&parts.headers);
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        // A body can be sent once; without one the next process is asked where one is not there.
-        let mut body = (!body.is_end_stream()).then_some(body);
-        let tries = if body.is_some() { 1 } else { self.targets.len() };
         let mut refused = None;
-        for turn in (first..).take(tries) {
+        for turn in (first..).take(self.targets.len()) {
             let Some(target) = self.targets.get(turn % self.targets.len().max(1)) else { break };
             let mut passing =
                 self.client.request(parts.method.clone(), format!("{target}{path}")).headers(headers.clone());
-            if let Some(body) = body.take() {
-                passing = passing.body(reqwest::Body::wrap_stream(body.into_data_stream()));
+            let Some(next) = body.next() else { break };
+            if let Some(next) = next {
+                passing = passing.body(next);
             }
             match passing.send().await {
                 Ok(answer) => return Ok(answer),
@@ -84,6 +90,45 @@ impl Forward {
             Some(error) => ApiError::unavailable(&error),
             None => ApiError::misdirected(),
         })
+    }
+}
+
+/// A body on its way.
+#[derive(Debug)]
+enum Passed {
+    /// There is none.
+    Nothing,
+    /// As often as it takes.
+    Kept(Bytes),
+    /// Once; `None`: it is under way.
+    Streamed(Option<Body>),
+}
+
+impl Passed {
+    async fn of(body: Body) -> Result<Passed, ApiError> {
+        if body.is_end_stream() {
+            return Ok(Passed::Nothing);
+        }
+        if body.size_hint().upper().is_none_or(|bytes| bytes > KEPT_MAX) {
+            return Ok(Passed::Streamed(Some(body)));
+        }
+        let kept = axum::body::to_bytes(body, usize::MAX);
+        match tokio::time::timeout(Duration::from_secs(PATIENCE_S), kept).await {
+            Ok(Ok(bytes)) => Ok(Passed::Kept(bytes)),
+            Ok(Err(error)) => Err(ApiError::unavailable(&error)),
+            Err(_elapsed) => Err(ApiError::request_timeout(PATIENCE_S)),
+        }
+    }
+
+    /// What to send now; `None`: it can't be sent again.
+    fn next(&mut self) -> Option<Option<reqwest::Body>> {
+        match self {
+            Passed::Nothing => Some(None),
+            Passed::Kept(bytes) => Some(Some(bytes.clone().into())),
+            Passed::Streamed(body) => {
+                body.take().map(|body| Some(reqwest::Body::wrap_stream(body.into_data_stream())))
+            }
+        }
     }
 }
 

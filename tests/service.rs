@@ -60,6 +60,8 @@ mod scale;
 mod secrets;
 #[path = "service/sync.rs"]
 mod sync;
+#[path = "service/topology.rs"]
+mod topology;
 #[path = "service/transitions.rs"]
 mod transitions;
 #[path = "service/webhooks.rs"]

@@ -46,7 +46,7 @@ pub enum ReadPlace {
     /// In a file of this process's own; its folder must exist.
     File(PathBuf),
     /// In a database that any number of processes share.
-    Postgres(PostgresOptions),
+    Postgres(Box<PostgresOptions>),
 }
 
 /// The read models could not be opened.
@@ -88,7 +88,8 @@ impl ReadDb {
         Ok(ReadDb(match place {
             ReadPlace::File(path) => open_file(path).await?,
             ReadPlace::Postgres(options) => {
-                Pools::Postgres { pool: SCHEMA.open(options, CONNECTIONS).await?, route: options.route() }
+                let (pool, route) = SCHEMA.open(options, CONNECTIONS).await?;
+                Pools::Postgres { pool, route }
             }
         }))
     }

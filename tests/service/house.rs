@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{PatientListener, Peer, ServiceLimits};
-use bus::{HintBus, InProcessBus, NatsBus, WorkBus};
+use bus::{HintBus, InProcessBus, NatsAccess, NatsBus, WorkBus};
 use command::{CommandConfig, CommandRole, DiskSpace};
 use event_store::{EventStore, PostgresOptions, PostgresStore, Route, SqliteStore, Vault};
 use outbound::{AllowedNetworks, Outbound};
@@ -135,6 +135,9 @@ async fn open(
     };
     let options = PostgresOptions::parse(&database.address(), Route::Direct).unwrap();
     let store = PostgresStore::open(options).await.unwrap();
-    let (hints, work) = (NatsBus::connect(&nats.address()).await, NatsBus::connect(&nats.address()).await);
+    let (hints, work) = (
+        NatsBus::connect(&NatsAccess::from(nats.address().as_str())).await,
+        NatsBus::connect(&NatsAccess::from(nats.address().as_str())).await,
+    );
     (Arc::new(store), Arc::new(hints.unwrap()), Arc::new(work.unwrap()))
 }

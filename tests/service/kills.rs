@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bus::NatsBus;
+use bus::{NatsAccess, NatsBus};
 use event_store::{Append, StreamAppend};
 use events::{EventId, NewEvent, Position, RenderId, Sha256, StreamId, StreamVersion};
 use futures_util::future::join_all;
@@ -101,7 +101,7 @@ async fn whatever_was_acknowledged_outlives_every_kill_once_and_whole() {
     let options =
         ["--roles", roles, "--nats-url", &nats.address(), "--objects", &objects, "--lease-ttl-ms", "1000"];
     let mut face = Service::start(&folder.path().join("face"), &options).await;
-    let bus = Arc::new(NatsBus::connect(&nats.address()).await.unwrap());
+    let bus = Arc::new(NatsBus::connect(&NatsAccess::from(nats.address().as_str())).await.unwrap());
     let _hands = Hands::start(bus, 4);
     let template = face.submit(&small(1.0, json!([]))).await;
     assert_eq!(face.finished(&template).await["status"], "completed");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::NatsBus;
+use bus::{NatsAccess, NatsBus};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +53,7 @@ async fn nats_may_lose_everything_under_load() {
     let roles = "command,query,projector,webhooks";
     let options = ["--roles", roles, "--nats-url", &nats.address(), "--objects", &objects];
     let face = Service::start(&folder.path().join("face"), &options).await;
-    let bus = Arc::new(NatsBus::connect(&nats.address()).await.unwrap());
+    let bus = Arc::new(NatsBus::connect(&NatsAccess::from(nats.address().as_str())).await.unwrap());
     let _hands = Hands::start(bus, 4);
 
     let mut made = submit_for(&face, around).await;

@@ -154,7 +154,7 @@ mod tests {
                 lost.cancelled().await;
                 at_it.fetch_sub(1, Ordering::Relaxed);
             };
-            while_on_duty(&store, "sweeping", &name, &stops[number], |lost| work(lost)).await;
+            while_on_duty(&store, "sweeping", &name, &stops[number], work).await;
         };
         let tale = async {
             tokio::time::sleep(Duration::from_millis(300)).await;

@@ -17,6 +17,7 @@ mod receiver;
 #[path = "../read_side/renders.rs"]
 mod renders;
 #[path = "../../../events/store/tests/store/server.rs"]
+#[expect(clippy::unwrap_used, reason = "its own tests stop where they can't go on")]
 mod server;
 #[path = "../read_side/service.rs"]
 mod service;

@@ -15,6 +15,7 @@ impl Place {
     }
 
     pub(crate) fn read_db(&self) -> ReadPlace {
-        ReadPlace::Postgres(PostgresOptions::parse(&self.0.address(), Route::Direct).expect("an address"))
+        let options = PostgresOptions::parse(&self.0.address(), Route::Direct).expect("an address");
+        ReadPlace::Postgres(Box::new(options))
     }
 }

@@ -10,7 +10,7 @@ async fn rows_are_written_and_read_over_any_session() {
     let database = Database::create().await;
     let pooler = Pooler::start(&database).await;
     let options = PostgresOptions::parse(pooler.address(), Route::Pooler).expect("an address");
-    let db = ReadDb::open(&ReadPlace::Postgres(options)).await.expect("opens");
+    let db = ReadDb::open(&ReadPlace::Postgres(Box::new(options))).await.expect("opens");
     let writing = (0..40_i64).map(|number| {
         let db = db.clone();
         async move {

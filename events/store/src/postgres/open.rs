@@ -142,8 +142,7 @@ impl PostgresOptions {
     }
 
     /// What lies between us and the server.
-    #[must_use]
-    pub fn route(&self) -> Route {
+    pub(super) fn route(&self) -> Route {
         self.route
     }
 
@@ -213,7 +212,8 @@ pub(super) async fn writer(options: &PostgresOptions) -> Result<PgConnection, Op
 }
 
 impl PostgresSchema {
-    /// Makes sure that the server is good enough, brings the tables up to date, and returns a pool of at most `connections`.
+    /// Makes sure that the server is good enough, brings the tables up to date; a pool of at most `connections`, and
+    /// what lies between it and the server.
     ///
     /// # Errors
     /// See [`OpenPostgresError`].
@@ -221,13 +221,13 @@ impl PostgresSchema {
         &self,
         options: &PostgresOptions,
         connections: u32,
-    ) -> Result<PgPool, OpenPostgresError> {
+    ) -> Result<(PgPool, Route), OpenPostgresError> {
         let mut connection = options.connect().await.map_err(options.failed("connecting"))?;
         check_server(&mut connection, options).await?;
         self.migrate(&mut connection, options).await?;
         // Only a polite goodbye.
         drop(connection.close().await);
-        Ok(options.pool(connections))
+        Ok((options.pool(connections), options.route))
     }
 }
 
