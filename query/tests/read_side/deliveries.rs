@@ -17,14 +17,14 @@ use crate::webhooks::{deliveries, until_deliveries};
 
 /// A clock that a test moves.
 #[derive(Debug, Clone)]
-struct Hand(Arc<AtomicI64>);
+pub(crate) struct Hand(Arc<AtomicI64>);
 
 impl Hand {
-    fn now() -> Hand {
+    pub(crate) fn now() -> Hand {
         Hand(Arc::new(AtomicI64::new(Clock::system().now().0)))
     }
 
-    fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         let at = Arc::clone(&self.0);
         Clock::of(move || Timestamp(at.load(Ordering::SeqCst)))
     }
@@ -33,7 +33,7 @@ impl Hand {
         self.0.store(at.0, Ordering::SeqCst);
     }
 
-    fn move_by(&self, time: Duration) {
+    pub(crate) fn move_by(&self, time: Duration) {
         self.0.fetch_add(i64::try_from(time.as_micros()).expect("some days"), Ordering::SeqCst);
     }
 }

@@ -4,6 +4,7 @@
 mod artifacts;
 mod deliveries;
 mod elsewhere;
+mod endpoints;
 mod history;
 mod lives;
 #[path = "../../../events/bus/tests/bus/server.rs"]
