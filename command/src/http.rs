@@ -11,18 +11,20 @@ mod workspace;
 
 use std::sync::Arc;
 
-use api::{ApiError, Endpoints, ServiceLimits};
+use api::{ApiError, Caller, Endpoints, ServiceLimits};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::FromRef;
 use axum::http::HeaderMap;
 use event_store::EventStore;
 use serde_json::{Map, Value};
 
+use crate::idempotency::Idempotency;
 use crate::present::Presenter;
 use crate::renders::Renders;
 use crate::submit::Submissions;
 use crate::workspaces::Workspaces;
 use body::read_json;
+use request::idempotency_key;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -52,6 +54,20 @@ impl State {
     async fn read_json(&self, headers: &HeaderMap, body: Body) -> Result<Value, ApiError> {
         let most = self.submissions.options.limits.body_bytes_max;
         read_json(headers, body, most, &self.limits).await
+    }
+
+    /// A request's body, and the Idempotency-Key that it came with to `path`.
+    async fn read_once(
+        &self,
+        caller: &Caller,
+        path: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Value, Option<Idempotency>), ApiError> {
+        let key = idempotency_key(headers, self.limits.idempotency_key_chars_max)?;
+        let body = self.read_json(headers, body).await?;
+        let idempotency = key.map(|key| Idempotency::new(caller.workspace, path, &key, &body)).transpose();
+        Ok((body, idempotency.map_err(|error| ApiError::internal(&error))?))
     }
 
     /// A request's body, or an empty object where there is none.

@@ -15,9 +15,8 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::fields::Fields;
-use super::request::{idempotency_key, mark_replayed, once, origin, replayed, traced};
+use super::request::{mark_replayed, once, origin, replayed, traced};
 use super::webhooks::{not_done, read_events, webhook_id};
-use crate::idempotency::Idempotency;
 use crate::workspaces::replay::{Place, REPLAYED_MAX, Range};
 
 /// What is told once more.
@@ -102,11 +101,8 @@ pub(super) async fn replay(
     let webhook_id = webhook_id(&id)?;
     // An endpoint that is not there needs no body to say so.
     state.workspaces.webhook(caller.workspace, webhook_id).await.map_err(|error| not_done(&error))?;
-    let key = idempotency_key(&headers, state.limits.idempotency_key_chars_max)?;
-    let body = state.read_json(&headers, body).await?;
     let path = format!("/v1/webhooks/{webhook_id}/replay");
-    let idempotency = key.map(|key| Idempotency::new(caller.workspace, &path, &key, &body));
-    let idempotency = idempotency.transpose().map_err(|error| ApiError::internal(&error))?;
+    let (body, idempotency) = state.read_once(&caller, &path, &headers, body).await?;
     let mut fields = Fields::of(body, "from")?;
     let (range, dry_run) = read(&mut fields);
     let warnings = fields.finish()?;

@@ -17,9 +17,8 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::fields::Fields;
-use super::request::{idempotency_key, mark_replayed, once, origin, replayed, traced};
+use super::request::{mark_replayed, once, origin, replayed, traced};
 use super::workspace::{failed, refused};
-use crate::idempotency::Idempotency;
 use crate::workspaces::webhooks::{Told, Wanted, WebhookError};
 
 /// Where endpoints are made; also the scope of their idempotency keys.
@@ -89,10 +88,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let idempotency_key = idempotency_key(&headers, state.limits.idempotency_key_chars_max)?;
-    let body = state.read_json(&headers, body).await?;
-    let idempotency = idempotency_key.map(|key| Idempotency::new(caller.workspace, PATH, &key, &body));
-    let idempotency = idempotency.transpose().map_err(|error| ApiError::internal(&error))?;
+    let (body, idempotency) = state.read_once(&caller, PATH, &headers, body).await?;
     let mut fields = Fields::of(body, "url")?;
     let mut wanted = read(&mut fields);
     if wanted.url.is_none() && !fields.is_faulty() {
